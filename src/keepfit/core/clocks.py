@@ -1,0 +1,71 @@
+"""Time: always aware UTC; the wall's or a replay's, behind one call."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+from keepfit.core.errors import UsageError
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|[smhdw])\s*")
+
+
+class Clock(Protocol):
+    """Tells what time it is for the loop."""
+
+    def now(self) -> datetime: ...
+
+
+class WallClock:
+    """The machine's time."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+
+class ReplayClock:
+    """A time that moves only when told to, and never backwards."""
+
+    def __init__(self, start: datetime) -> None:
+        self._now = start
+
+    def now(self) -> datetime:
+        return self._now
+
+    def advance(self, to: datetime) -> None:
+        """Move to `to`; an earlier time is an error, for facts may not appear before their causes."""
+        if to < self._now:
+            raise UsageError(f"a replay cannot go back from {iso(self._now)} to {iso(to)}")
+        self._now = to
+
+
+def duration(text: str) -> timedelta:
+    """`"24h"`, `"60d"`, `"20ms"`, `"1.5h"` or a sum such as `"1d 12h"` as a timedelta; UsageError otherwise."""
+    total, at = timedelta(), 0
+    for match in iter(lambda: _DURATION.match(text, at), None):
+        number, unit = float(match[1]), match[2]
+        total += timedelta(milliseconds=number) if unit == "ms" else timedelta(**{_UNITS[unit]: number})
+        at = match.end()
+    if at != len(text) or not text.strip():
+        raise UsageError(f"`{text}` is not a duration", hint="write a number and a unit: 20ms, 30s, 15m, 24h, 60d, 2w")
+    return total
+
+
+def instant(text: str) -> datetime:
+    """An ISO 8601 date or time as aware UTC; a time without a zone is taken as UTC; UsageError otherwise."""
+    try:
+        return utc(datetime.fromisoformat(text))
+    except ValueError:
+        raise UsageError(f"`{text}` is not a time", hint="write 2013-05-02 or 2013-05-02T14:30") from None
+
+
+def utc(time: datetime) -> datetime:
+    """The same instant in UTC; a naive time is taken as UTC."""
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
+def iso(time: datetime) -> str:
+    """The time as people read it: `2013-05-02 14:30:00`, without a zone since all are UTC."""
+    return time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")

@@ -1,0 +1,148 @@
+"""Facts, names, queries, and what a ledger promises."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from keepfit.core.digests import digest_value
+
+Comparison = Literal["=", "!=", "<", "<=", ">", ">="]
+
+
+class Fact(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that happened, never changed afterwards."""
+
+    id: str
+    kind: str
+    subject: str
+    time: datetime
+    """When it happened on the loop's clock (a replay's facts carry replayed time)."""
+    actor: str = ""
+    body: dict[str, Any] = {}
+    refs: dict[str, str] = {}
+    """Role -> fact id or object digest this fact rests on."""
+    attributes: dict[str, float | str] = {}
+    """What `find` may filter and order by."""
+
+
+def fact(
+    kind: str,
+    subject: str,
+    *,
+    time: datetime,
+    key: object = None,
+    actor: str = "",
+    body: Mapping[str, Any] | None = None,
+    refs: Mapping[str, str] | None = None,
+    attributes: Mapping[str, float | str] | None = None,
+) -> Fact:
+    """A fact whose id follows from `key` (by default from everything in it).
+
+    Two writers with the same kind and key make the same id, so doing a thing again after a
+    crash records it once.
+    """
+    content = key if key is not None else [subject, time, actor, body, refs, attributes]
+    return Fact(
+        id=f"{kind}-{digest_value([kind, content])[:16]}",
+        kind=kind,
+        subject=subject,
+        time=time,
+        actor=actor,
+        body=dict(body or {}),
+        refs=dict(refs or {}),
+        attributes=dict(attributes or {}),
+    )
+
+
+class Move(msgspec.Struct, frozen=True):
+    """Point a name at a fact, if it still points where the mover last saw it (None: it did not exist)."""
+
+    name: str
+    old: str | None
+    new: str
+
+
+class Where(msgspec.Struct, frozen=True):
+    """A condition on an indexed attribute."""
+
+    attribute: str
+    is_: Comparison
+    value: float | str
+
+
+class Query(msgspec.Struct, frozen=True, kw_only=True):
+    """Which facts, in which order. Newest appended first unless `order` names an attribute."""
+
+    kind: str | None = None
+    subject: str | None = None
+    where: tuple[Where, ...] = ()
+    since: datetime | None = None
+    until: datetime | None = None
+    """Facts with `since <= time < until`."""
+    order: str | None = None
+    descending: bool = True
+    limit: int = 100
+    offset: int = 0
+
+
+class Point(msgspec.Struct, frozen=True):
+    """One value of a metric series."""
+
+    step: int
+    value: float
+    time: datetime
+
+
+class Ledger(Protocol):
+    """Append-only facts and movable names. Safe to share between threads and processes.
+
+    Whatever has been acknowledged survives a crash of the process and of the machine. Every
+    method raises StoreError when the storage refuses; nothing is then half done.
+    """
+
+    def append(self, facts: Sequence[Fact], moves: Sequence[Move] = ()) -> list[Fact]:
+        """Record facts and move names, all or nothing; gives back what the ledger now holds under each id.
+
+        A fact whose id is already there is left as it is, and the older one is given back.
+        Raises NameMoved, having recorded nothing, when a name is not where `old` says.
+        """
+        ...
+
+    def get(self, id: str) -> Fact | None:
+        """The fact with this id, or the only one whose id begins with it; None when there is none.
+
+        Raises UsageError when a shortened id fits several facts.
+        """
+        ...
+
+    def find(self, query: Query) -> list[Fact]:
+        """The facts that match, filtered, ordered and paged inside the storage."""
+        ...
+
+    def name(self, name: str) -> str | None:
+        """The id a name points at now, or None."""
+        ...
+
+    def names(self, prefix: str = "") -> dict[str, str]:
+        """Every name that begins with `prefix`, with the id it points at."""
+        ...
+
+    def record(self, series: str, points: Iterable[Point]) -> None:
+        """Add values to a metric series; the same step recorded again replaces the value."""
+        ...
+
+    def points(self, series: str) -> list[Point]:
+        """All values of a series by step."""
+        ...
+
+    def verify(self) -> str | None:
+        """None when the chain of facts is whole, else what is wrong with which fact."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the storage; acknowledged facts stay."""
+        ...

@@ -1,0 +1,40 @@
+"""What a store of objects promises."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+
+class Objects(Protocol):
+    """Bytes by digest (BLAKE3). An object, once put, never changes."""
+
+    def put(self, content: bytes | Path) -> str:
+        """Store bytes, or a file's content, durably; gives its digest. Storing again is free.
+
+        Raises StoreError when the storage refuses, or when the file changed while it was read.
+        """
+        ...
+
+    def open(self, digest: str) -> BinaryIO:
+        """A readable stream of the object; NotFound when there is none."""
+        ...
+
+    def has(self, digest: str) -> bool:
+        """Whether the object is there."""
+        ...
+
+    def list(self) -> Iterator[str]:
+        """Digests of all objects, in no order."""
+        ...
+
+    def delete(self, digest: str) -> None:
+        """Forget an object; no error when it is already gone."""
+        ...
+
+
+def read(objects: Objects, digest: str) -> bytes:
+    """The whole object in memory."""
+    with objects.open(digest) as stream:
+        return stream.read()
