@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from keepfit.models.task import Metric
+from keepfit.models.task import ALL_METRICS, Metric
 
 
 class Requirement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -59,7 +59,4 @@ class CheckSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 def requirements(section: CheckSettings | SliceRequirement) -> dict[Metric, Requirement]:
     """The metrics a section makes demands on."""
-    return {m: r for m in METRIC_NAMES if (r := getattr(section, m)) is not None}
-
-
-METRIC_NAMES: tuple[Metric, ...] = ("auc", "brier", "log_loss", "accuracy", "mae", "rmse", "r2")
+    return {m: r for m in ALL_METRICS if (r := getattr(section, m)) is not None}

@@ -47,7 +47,7 @@ def fact(
     """
     content = key if key is not None else [subject, time, actor, body, refs, attributes]
     return Fact(
-        id=f"{kind}-{digest_value([kind, content])[:16]}",
+        id=fact_id(kind, content),
         kind=kind,
         subject=subject,
         time=time,
@@ -56,6 +56,11 @@ def fact(
         refs=dict(refs or {}),
         attributes=dict(attributes or {}),
     )
+
+
+def fact_id(kind: str, key: object) -> str:
+    """The id that `fact` gives to this kind and key."""
+    return f"{kind}-{digest_value([kind, key])[:16]}"
 
 
 class Move(msgspec.Struct, frozen=True):

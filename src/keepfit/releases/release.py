@@ -1,8 +1,15 @@
-"""What the project says of releases."""
+"""Releases: which package answers, since when and why."""
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 import msgspec
+
+from keepfit.core.errors import NameMoved, NotFound, Refused
+from keepfit.home import Home
+from keepfit.ledger import Fact, Move, Query, fact
+from keepfit.serving.client import sync
 
 
 class ReleaseSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -10,3 +17,123 @@ class ReleaseSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
     automatic: bool = True
     """Release what passes its checks without asking; otherwise `keepfit release` does."""
+
+
+class Release(msgspec.Struct, frozen=True, kw_only=True):
+    """A package in production from `time` on."""
+
+    id: str
+    model_name: str
+    version: int
+    time: datetime
+    reason: str
+    model: str
+    """Id of the model version."""
+    package: str
+    """Object digest of the archive."""
+    previous: str | None
+    actor: str
+
+    def __str__(self) -> str:
+        return f"{self.model_name}@{self.version}"
+
+
+def release(home: Home, name: str, package: Fact, *, reason: str) -> Release:
+    """Put a package into production; the release that is live already is given back unchanged.
+
+    A running endpoint is told, and proves the package in a process of its own before it lets it
+    answer. When it refuses, the former champion is the champion again and Refused is raised:
+    requests are answered by the former one all the time.
+    """
+    before = champion(home, name)
+    if before and before.package == package.refs["package"]:
+        return before
+    made = _append(home, name, package.refs, package.body["version"], reason, before)
+    answer = sync(home)
+    refused = (answer or {}).get("refused")
+    if refused and refused.get("release") == made.id:
+        why = f"the endpoint refused it: {refused['reason']}"
+        if before:
+            _append(home, name, _refs(before), before.version, f"{made} rolled back, {why}", made)
+            sync(home)
+        raise Refused(f"{made} was not released: {why}", hint="keepfit check")
+    return made
+
+
+def rollback(home: Home, name: str, *, reason: str) -> Release:
+    """Put the previous champion back; NotFound when there is none."""
+    now = champion(home, name)
+    previous = find_release(home, now.previous) if now and now.previous else None
+    if now is None or previous is None:
+        raise NotFound(f"`{name}` has no earlier release to go back to", hint="keepfit status")
+    made = _append(home, name, _refs(previous), previous.version, reason, now)
+    sync(home)
+    return made
+
+
+def champion(home: Home, name: str) -> Release | None:
+    """The release in production, if any."""
+    id = home.ledger.name(f"release/{name}")
+    return find_release(home, id) if id else None
+
+
+def find_release(home: Home, id: str) -> Release:
+    """The release with this id; NotFound when there is none."""
+    found = home.ledger.get(id)
+    if found is None or found.kind != "release":
+        raise NotFound(f"there is no release `{id}`", hint="keepfit who-was-live")
+    return _release(found)
+
+
+def list_releases(home: Home, name: str) -> list[Release]:
+    """All releases, newest first."""
+    query = Query(kind="release", subject=f"release/{name}", limit=100_000)
+    return [_release(f) for f in home.ledger.find(query)]
+
+
+def who_was_live(home: Home, name: str, at: datetime) -> Release | None:
+    """The release that answered at a time; None before the first."""
+    until = at + timedelta(microseconds=1)
+    found = home.ledger.find(Query(kind="release", subject=f"release/{name}", until=until, limit=1))
+    return _release(found[0]) if found else None
+
+
+def _append(
+    home: Home, name: str, refs: dict[str, str], version: int, reason: str, before: Release | None
+) -> Release:
+    subject = f"release/{name}"
+    kept = {k: refs[k] for k in ("package", "model")}
+    made = fact(
+        "release",
+        subject,
+        time=home.clock.now(),
+        key=[subject, kept, before.id if before else None],
+        actor=home.actor,
+        body={"version": version, "reason": reason},
+        refs={**kept, **({"previous": before.id} if before else {})},
+        attributes={"version": version},
+    )
+    try:
+        return _release(home.ledger.append([made], [Move(subject, before.id if before else None, made.id)])[0])
+    except NameMoved as problem:
+        raise Refused(
+            f"`{name}` was released by someone else in the meantime", hint="keepfit status"
+        ) from problem
+
+
+def _refs(release: Release) -> dict[str, str]:
+    return {"package": release.package, "model": release.model}
+
+
+def _release(found: Fact) -> Release:
+    return Release(
+        id=found.id,
+        model_name=found.subject.removeprefix("release/"),
+        version=found.body["version"],
+        time=found.time,
+        reason=found.body["reason"],
+        model=found.refs["model"],
+        package=found.refs["package"],
+        previous=found.refs.get("previous"),
+        actor=found.actor,
+    )

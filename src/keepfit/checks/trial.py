@@ -1,0 +1,57 @@
+"""The trial step, run in a process of its own: does the package load, repeat itself, and answer in time?"""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from keepfit.packages.load import load
+from keepfit.runs.child import run_step
+
+SINGLE_ROWS = 200
+
+
+class Trial(msgspec.Struct, frozen=True, kw_only=True):
+    """What was measured."""
+
+    golden_rows: int
+    p50: float
+    """Seconds for one row, median over single-row predictions."""
+    p99: float
+    load: float
+    """Seconds to load the package, its libraries included."""
+    memory: int
+    """Peak bytes of the process."""
+
+
+def trial(folder: Path) -> None:
+    """Load `package/`, repeat its golden rows, time single rows; leave `trial.json` in `out/`."""
+    started = time.perf_counter()
+    scorer = load(folder / "package")
+    loaded = time.perf_counter() - started
+    scorer.self_test()
+    golden = scorer.golden()
+    times = []
+    for i in range(SINGLE_ROWS):
+        row = golden[i % golden.height]
+        before = time.perf_counter()
+        scorer.score(row)
+        times.append(time.perf_counter() - before)
+    unit = 1 if sys.platform == "darwin" else 1024
+    found = Trial(
+        golden_rows=golden.height,
+        p50=float(np.median(times)),
+        p99=float(np.quantile(times, 0.99)),
+        load=loaded,
+        memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit,
+    )
+    (folder / "out" / "trial.json").write_bytes(msgspec.json.encode(found))
+
+
+if __name__ == "__main__":
+    run_step(trial)

@@ -1,0 +1,109 @@
+"""Model versions: what came out of a run, numbered and never changed; aliases point at them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from keepfit.core.errors import NameMoved, NotFound
+from keepfit.home import Home
+from keepfit.ledger import Fact, Move, Query, fact
+from keepfit.ledger.fact import fact_id
+from keepfit.models.train import Summary
+from keepfit.objects import read
+from keepfit.runs.run import Run
+
+
+class ModelVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """One version of a model."""
+
+    id: str
+    name: str
+    version: int
+    time: datetime
+    run: str
+    model: str
+    """Object digest of the model's file."""
+    metrics: dict[str, float]
+    """On the test rows of its own run."""
+    interval: tuple[float, float] | None = None
+    """Of the task's first metric, over redrawn days of the test."""
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.version}"
+
+
+def register(
+    home: Home, run: Run, metrics: dict[str, float], interval: tuple[float, float] | None = None
+) -> ModelVersion:
+    """The model version of a run: the next number, unless the run has one already.
+
+    The alias `challenger` points at it afterwards.
+    """
+    subject = run.subject
+    while True:
+        if known := home.ledger.get(fact_id("model", run.id)):
+            return _model(known)
+        newest = home.ledger.name(f"{subject}@challenger")
+        before = home.ledger.get(newest) if newest else None
+        number = (before.body["version"] if before else 0) + 1
+        made = fact(
+            "model",
+            subject,
+            time=home.clock.now(),
+            key=run.id,
+            actor=home.actor,
+            body={"version": number, "metrics": metrics, "interval": interval},
+            refs={"run": run.id, "model": run.outputs["model.skops"]},
+            attributes={"version": number, **{m: v for m, v in metrics.items() if v == v}},
+        )
+        try:
+            return _model(home.ledger.append([made], [Move(f"{subject}@challenger", newest, made.id)])[0])
+        except NameMoved:
+            continue  # someone registered a model in between: take the next number
+
+
+def find_model(home: Home, name: str, reference: str) -> ModelVersion:
+    """The version named by an id, a number, `champion` or `challenger`; NotFound when there is none."""
+    reference = reference.removeprefix(f"{name}@")
+    found: Fact | None = None
+    if reference.isdigit():
+        ids = {m.version: m for m in list_models(home, name)}
+        if int(reference) in ids:
+            return ids[int(reference)]
+    elif reference == "champion":
+        live = home.ledger.name(f"release/{name}")
+        release = home.ledger.get(live) if live else None
+        found = home.ledger.get(release.refs["model"]) if release else None
+    elif reference == "challenger":
+        newest = home.ledger.name(f"model/{name}@challenger")
+        found = home.ledger.get(newest) if newest else None
+    else:
+        found = home.ledger.get(reference)
+    if found is None or found.kind != "model":
+        raise NotFound(f"there is no model `{reference}`", hint="keepfit train")
+    return _model(found)
+
+
+def list_models(home: Home, name: str) -> list[ModelVersion]:
+    """All versions, newest first."""
+    return [_model(f) for f in home.ledger.find(Query(kind="model", subject=f"model/{name}", limit=100_000))]
+
+
+def summary_of(home: Home, run: Run) -> Summary:
+    """What the training step said of its result."""
+    return msgspec.json.decode(read(home.objects, run.outputs["summary.json"]), type=Summary)
+
+
+def _model(found: Fact) -> ModelVersion:
+    return ModelVersion(
+        id=found.id,
+        name=found.subject.removeprefix("model/"),
+        version=found.body["version"],
+        time=found.time,
+        run=found.refs["run"],
+        model=found.refs["model"],
+        metrics=found.body["metrics"],
+        interval=tuple(found.body["interval"]) if found.body["interval"] else None,
+    )

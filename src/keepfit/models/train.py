@@ -1,0 +1,236 @@
+"""The training step, run in a process of its own: tables -> features -> fitted model, tested on the newest rows."""
+
+from __future__ import annotations
+
+import inspect
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import polars as pl
+
+from keepfit.core.errors import NotEnoughData, UserCodeError
+from keepfit.datasets.dataset import Dataset
+from keepfit.datasets.profile import profile
+from keepfit.datasets.read import known_at, naive, read_files
+from keepfit.features.build import (
+    Function,
+    blame,
+    build_features,
+    feature_hash,
+    load_function,
+    schema_of,
+    wants_pandas,
+)
+from keepfit.features.join import align
+from keepfit.models import skops
+from keepfit.models.metrics import Array
+from keepfit.models.predictor import Predictor, bind, predict
+from keepfit.models.task import Task
+from keepfit.runs.child import run_step
+
+GOLDEN_ROWS = 100
+PREDICTION = "keepfit prediction"
+TRUTH = "keepfit truth"
+SIDE = "keepfit side "
+
+
+class TrainSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """All the training step is told."""
+
+    task: Task
+    main: Dataset
+    sides: list[Dataset]
+    fit: str
+    features: str | None
+    parameters: dict[str, float | int | str | bool]
+    seed: int
+    trust: list[str]
+    known: datetime | None
+    """What is known after this time is not used; None: everything."""
+    start: datetime | None
+    test_from: datetime | None
+    """Rows from here on are for testing only; None: the last `test_share` of them."""
+    test_share: float
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """What came out, apart from the files."""
+
+    train_rows: int
+    test_rows: int
+    train_from: datetime | None
+    train_until: datetime | None
+    test_until: datetime | None
+    base_rates: list[float]
+    """Mean of the training labels; per level for a multiclass task."""
+    levels: list[str] | None
+    features: dict[str, str]
+    """Name -> type of each feature."""
+    model_class: str
+    pandas: bool
+
+
+def train(folder: Path) -> None:
+    """Read `spec.json`, `code/` and `data/`; leave model, test predictions, golden rows, baseline and summary in `out/`."""
+    spec = msgspec.json.decode((folder / "spec.json").read_bytes(), type=TrainSpec)
+    rows, sides = tables(folder / "data", spec)
+    cut = _first_test_row(rows, spec)
+    if cut < 2 or rows.height - cut < 2:
+        raise NotEnoughData(
+            f"{cut:,} rows to learn from and {rows.height - cut:,} to test on are too few",
+            hint="widen `window` or `test` under [train] in keepfit.toml",
+        )
+    code = folder / "code"
+    make = load_function(code, spec.features) if spec.features else None
+    fit = load_function(code, spec.fit)
+    inputs = rows.select(spec.main.inputs)
+    features = build_features(make, spec.main.name, {**sides, spec.main.name: inputs})
+    truth, levels = encode(rows[spec.main.label or ""], spec.task)
+    model, pandas = _fit(fit, features.head(cut), truth[:cut], levels, spec, code)
+    predictor = Predictor(
+        model=model,
+        task=spec.task,
+        main=spec.main.name,
+        features=make,
+        feature_hash=feature_hash(schema_of(features)),
+        pandas=pandas,
+    )
+    test = slice(cut, rows.height)
+    tested = {name: side[test] for name, side in sides.items()}
+    prediction = predictor.predict(inputs[test], tested)
+    if not np.isfinite(prediction).all():
+        raise UserCodeError(f"the fitted {type(model).__name__} predicts NaN or infinite values")
+    out = folder / "out"
+    (out / "model.skops").write_bytes(skops.dump(model, spec.trust))
+    _write_test(rows[test], tested, prediction, truth[test], out)
+    _write_baseline(rows.head(cut), predict(model, _form(features.head(cut), pandas), spec.task), spec, out)
+    _write_summary(rows, cut, truth, levels, features, model, pandas, spec, out)
+
+
+def tables(data: Path, spec: TrainSpec) -> tuple[pl.DataFrame, dict[str, pl.DataFrame]]:
+    """The labelled main rows of the window in order of time, and the aligned rows of every side dataset."""
+    main = spec.main
+    frame = _table(data, main, spec.known).filter(pl.col(main.label or "").is_not_null())
+    if main.event_time:
+        if spec.start is not None:
+            frame = frame.filter(pl.col(main.event_time) >= naive(spec.start))
+        frame = frame.sort(main.event_time, maintain_order=True)
+    rows = frame.collect()
+    aligned = {
+        side.name: align(rows, main.event_time, side, _table(data, side, spec.known).collect()) for side in spec.sides
+    }
+    return rows, aligned
+
+
+def encode(label: pl.Series, task: Task) -> tuple[Array, list[str] | None]:
+    """Labels as numbers, and for a multiclass task the levels they number."""
+    if task != "multiclass":
+        return label.cast(pl.Float64).to_numpy().astype(np.float64), None
+    levels = sorted(label.unique().to_list())
+    number = {level: i for i, level in enumerate(levels)}
+    return np.array([number[level] for level in label], dtype=np.float64), levels
+
+
+def _table(data: Path, dataset: Dataset, known: datetime | None) -> pl.LazyFrame:
+    files = sorted(p for p in (data / dataset.name).rglob("*") if p.is_file())
+    frame = read_files(files, dataset)
+    return known_at(frame, dataset, known) if known else frame
+
+
+def _first_test_row(rows: pl.DataFrame, spec: TrainSpec) -> int:
+    if spec.test_from is None or spec.main.event_time is None:
+        return rows.height - round(rows.height * spec.test_share)
+    return int((rows[spec.main.event_time] < naive(spec.test_from)).sum())
+
+
+def _fit(
+    fit: Function, features: pl.DataFrame, truth: Array, levels: list[str] | None, spec: TrainSpec, code: Path
+) -> tuple[Any, bool]:
+    if spec.task != "regression" and len(np.unique(truth)) < 2:
+        raise NotEnoughData(f"all {len(truth):,} training rows have the same label")
+    y: Any = truth
+    if levels is not None:
+        y = np.array(levels)[truth.astype(int)]
+    elif spec.task == "binary":
+        y = truth.astype(np.int64)
+    parameters = inspect.signature(fit).parameters
+    pandas = wants_pandas(parameters.get("X"))
+    if "y" in parameters and "Series" in str(parameters["y"].annotation):
+        y = pl.Series(spec.main.label, y)
+        y = y.to_pandas() if wants_pandas(parameters["y"]) else y
+    offered = {**spec.parameters, "X": _form(features, pandas), "y": y, "seed": spec.seed}
+    with blame(spec.fit, code):
+        model = fit(**bind(fit, offered))
+    if not hasattr(model, "predict"):
+        raise UserCodeError(
+            f"`{spec.fit}` gave back a {type(model).__name__} without a predict method",
+            hint="return the fitted model",
+        )
+    return model, pandas
+
+
+def _form(features: pl.DataFrame, pandas: bool) -> Any:
+    return features.to_pandas() if pandas else features
+
+
+def blocks(rows: pl.DataFrame, time: str | None) -> pl.Series:
+    """Which block of time each row belongs to: its day, or one of 50 runs of rows where there is no time."""
+    if time is not None:
+        return rows[time].dt.date()
+    return pl.Series(np.arange(rows.height) * 50 // max(rows.height, 1))
+
+
+def _write_test(rows: pl.DataFrame, sides: dict[str, pl.DataFrame], prediction: Array, truth: Array, out: Path) -> None:
+    """The tested rows with all that was joined to them, what the model says of them, and the truth; some become golden."""
+    test = rows.with_columns(
+        *(side.to_struct(f"{SIDE}{name}") for name, side in sides.items()),
+        pl.Series(PREDICTION, prediction),
+        pl.Series(TRUTH, truth),
+    )
+    test.write_parquet(out / "test.parquet")
+    pick = np.unique(np.linspace(0, rows.height - 1, GOLDEN_ROWS).astype(int))
+    test[pick].write_parquet(out / "golden.parquet")
+
+
+def _write_baseline(rows: pl.DataFrame, prediction: Array, spec: TrainSpec, out: Path) -> None:
+    columns = [n for n, c in spec.main.inputs.items() if c.role != "event time"]
+    frame = rows.select(columns)
+    if prediction.ndim == 1:
+        frame = frame.with_columns(pl.Series("prediction", prediction))
+    baseline = profile(frame, frame.columns, blocks(rows, spec.main.event_time))
+    (out / "baseline.json").write_bytes(msgspec.json.encode(baseline))
+
+
+def _write_summary(
+    rows: pl.DataFrame,
+    cut: int,
+    truth: Array,
+    levels: list[str] | None,
+    features: pl.DataFrame,
+    model: Any,
+    pandas: bool,
+    spec: TrainSpec,
+    out: Path,
+) -> None:
+    times = rows[spec.main.event_time] if spec.main.event_time else None
+    counts = np.bincount(truth[:cut].astype(int), minlength=len(levels or ())) / cut if levels else None
+    summary = Summary(
+        train_rows=cut,
+        test_rows=rows.height - cut,
+        train_from=times[0] if times is not None else None,
+        train_until=times[cut - 1] if times is not None else None,
+        test_until=times[-1] if times is not None else None,
+        base_rates=counts.tolist() if counts is not None else [float(truth[:cut].mean())],
+        levels=levels,
+        features=schema_of(features),
+        model_class=f"{type(model).__module__}.{type(model).__qualname__}",
+        pandas=pandas,
+    )
+    (out / "summary.json").write_bytes(msgspec.json.encode(summary))
+
+
+if __name__ == "__main__":
+    run_step(train)

@@ -1,0 +1,189 @@
+"""Watching one window of production: what was answered, how right it was, and what has changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import msgspec
+import polars as pl
+
+from keepfit.core.clocks import duration, iso
+from keepfit.datasets.dataset import Dataset
+from keepfit.datasets.profile import Profile
+from keepfit.datasets.read import find_files, known_at, naive, read_files
+from keepfit.home import Home
+from keepfit.ledger import Fact, Point, Query, fact
+from keepfit.models.model import find_model, summary_of
+from keepfit.models.task import Task
+from keepfit.monitoring.drift import Drifted, drift
+from keepfit.monitoring.performance import Performance, performance, window_metrics
+from keepfit.monitoring.settings import WatchSettings
+from keepfit.monitoring.symptom import Symptom
+from keepfit.objects import read
+from keepfit.releases.release import Release
+from keepfit.runs.run import find_run
+from keepfit.serving.log import read_log
+from keepfit.serving.records import Records
+
+
+class Window(msgspec.Struct, frozen=True, kw_only=True):
+    """What was seen in `[start, end)`."""
+
+    id: str
+    start: datetime
+    end: datetime
+    release: str
+    predictions: int
+    labelled: int
+    metrics: dict[str, float]
+    recent: Performance | None
+    drifted: list[Drifted]
+    symptoms: list[Symptom]
+
+
+def due_windows(home: Home, name: str, *, since: datetime, settings: WatchSettings, delay: timedelta) -> list[datetime]:
+    """Starts of the windows that are over, labels included, and have not been watched; oldest first.
+
+    Windows are counted from 1970 in steps of the width, from the one that holds `since`.
+    """
+    width = settings.width
+    origin = datetime(1970, 1, 1, tzinfo=since.tzinfo)
+    seen = list_windows(home, name, limit=1)
+    start = seen[0].end if seen else origin + (since - origin) // width * width
+    due = []
+    while start + width + delay <= home.clock.now():
+        due.append(start)
+        start += width
+    return due
+
+
+def watch(
+    home: Home,
+    live: Release,
+    start: datetime,
+    *,
+    task: Task,
+    datasets: Sequence[Dataset],
+    settings: WatchSettings,
+) -> Window:
+    """Look at the window that begins at `start`, and record what was seen; the first look is the one that counts."""
+    name, end = live.model_name, start + settings.width
+    model = find_model(home, name, live.model)
+    run = find_run(home, model.run)
+    levels = summary_of(home, run).levels
+    since = max(live.time, end - settings.recent * settings.width)
+    rows = labelled(home.folder, min(since, start), end)
+    now = rows.filter(pl.col("event_time") >= naive(start))
+    known = rows.filter(
+        (pl.col("release") == live.id) & pl.col("label").is_not_null() & (pl.col("event_time") >= naive(since))
+    ).with_columns(window=(pl.col("event_time") - naive(start)).dt.total_microseconds() // _micros(settings.width))
+    interval = model.interval
+    recent = performance(known, task, levels, (interval[0], interval[1]) if interval else None)
+    baseline = msgspec.json.decode(read(home.objects, run.outputs["baseline.json"]), type=Profile)
+    drifted = drift(now, baseline, settings.alarm_rate)
+    found = Window(
+        id="",
+        start=start,
+        end=end,
+        release=live.id,
+        predictions=now.height,
+        labelled=int(now["label"].is_not_null().sum()),
+        metrics=window_metrics(now.filter(pl.col("label").is_not_null()), task, levels),
+        recent=recent,
+        drifted=drifted,
+        symptoms=[*_performance(recent, live), *_drift(drifted), *freshness(home, datasets)],
+    )
+    return _record(home, name, found)
+
+
+def labelled(folder: Path, since: datetime, until: datetime) -> pl.DataFrame:
+    """The predictions for events in `[since, until)`, with the column `label` where the truth has come in."""
+    rows = read_log(folder / "serving" / "log", since, until)
+    with Records(folder / "serving" / "records.db") as records:
+        labels = records.labels_of(rows["id"].to_list())
+    known = [labels.get(id) for id in rows["id"]]
+    return rows.with_columns(pl.Series("label", known, strict=False))
+
+
+def list_windows(home: Home, name: str, *, limit: int = 100) -> list[Window]:
+    """The windows watched, newest first."""
+    return [_window(f) for f in home.ledger.find(Query(kind="window", subject=f"model/{name}", limit=limit))]
+
+
+def freshness(home: Home, datasets: Sequence[Dataset]) -> list[Symptom]:
+    """A symptom for each dataset whose newest row is older than the project allows."""
+    found = []
+    for dataset in datasets:
+        if dataset.fresh and dataset.event_time:
+            rows = known_at(read_files(find_files(home.root, dataset), dataset), dataset, home.clock.now())
+            newest = rows.select(pl.col(dataset.event_time).max()).collect().item()
+            if newest is None or naive(home.clock.now()) - newest > duration(dataset.fresh):
+                text = f"the newest row of `{dataset.name}` is of {newest}; it may be {dataset.fresh} old"
+                found.append(
+                    Symptom(kind="freshness", place=dataset.name, severity="page", text=text, hint="keepfit status")
+                )
+    return found
+
+
+def _performance(recent: Performance, live: Release) -> list[Symptom]:
+    if not recent.worse:
+        return []
+    text = (
+        f"{recent.metric} of {live} is {recent.value:.3f} ({recent.low:.3f} to {recent.high:.3f}) "
+        f"on {recent.rows:,} labelled predictions; its test promised {recent.promised:.3f}"
+    )
+    return [
+        Symptom(
+            kind="performance",
+            place=recent.metric,
+            severity="page",
+            text=text,
+            evidence=msgspec.to_builtins(recent),
+            hint="keepfit watch",
+        )
+    ]
+
+
+def _drift(drifted: Sequence[Drifted]) -> list[Symptom]:
+    columns: dict[str, Drifted] = {}
+    for one in drifted:
+        columns.setdefault(one.column, one)
+    return [
+        Symptom(
+            kind="drift",
+            place=column,
+            severity="digest",
+            text=f"{worst.what} of `{column}` is {worst.found:.4g}, in training {worst.expected:.4g}",
+            evidence=msgspec.to_builtins(worst),
+            hint="keepfit watch",
+        )
+        for column, worst in columns.items()
+    ]
+
+
+def _record(home: Home, name: str, window: Window) -> Window:
+    metrics = window.metrics
+    made = fact(
+        "window",
+        f"model/{name}",
+        time=home.clock.now(),
+        key=[name, iso(window.start)],
+        actor=home.actor,
+        body=msgspec.to_builtins(window),
+        refs={"release": window.release},
+        attributes={"predictions": window.predictions, "labelled": window.labelled, **metrics},
+    )
+    for metric, value in metrics.items():
+        point = Point(step=int(window.start.timestamp()), value=value, time=window.start)
+        home.ledger.record(f"model/{name}/{metric}", [point])
+    return _window(home.ledger.append([made])[0])
+
+
+def _window(found: Fact) -> Window:
+    return msgspec.structs.replace(msgspec.convert(found.body, Window), id=found.id)
+
+
+def _micros(width: timedelta) -> int:
+    return width // timedelta(microseconds=1)

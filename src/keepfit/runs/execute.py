@@ -1,0 +1,134 @@
+"""Executing a plan in a clean process, once: a plan whose key is known is not run again."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from keepfit.core.digests import canonical
+from keepfit.core.errors import DataError, KeepfitError, NotEnoughData, PackageError, UserCodeError
+from keepfit.core.files import locked
+from keepfit.datasets.version import checkout, find_version
+from keepfit.engines import Outcome, Step
+from keepfit.home import Home
+from keepfit.ledger import fact
+from keepfit.ledger.fact import fact_id
+from keepfit.objects import read
+from keepfit.runs.environment import environment, pinned
+from keepfit.runs.run import Plan, Run, run_of
+
+_ERRORS = {e.code: e for e in (DataError, NotEnoughData, UserCodeError, PackageError)}
+
+
+def execute(home: Home, plan: Plan, *, prepare: Callable[[Path], None] | None = None) -> Run:
+    """The run of this plan: found when its key is known and its outputs are there, made otherwise.
+
+    The step runs in a process of its own, in a folder that holds `spec.json`, the plan's
+    `code/` and `data/`, and leaves its results in `out/`. Two callers with the same plan share
+    one execution. Raises what the step raised (UserCodeError, DataError ...); nothing is then recorded.
+    """
+    with locked(home.folder / "work" / f"{plan.key[:16]}.lock"):
+        if known := find_known(home, plan):
+            return known
+        folder = home.folder / "work" / plan.key[:16]
+        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            _lay_out(home, plan, folder)
+            if prepare:
+                prepare(folder)
+            started = time.monotonic()
+            outputs = _run(home, plan, folder)
+            return _record(home, plan, outputs, time.monotonic() - started)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def find_known(home: Home, plan: Plan) -> Run | None:
+    """The run of a plan that has been run before, if all its outputs are still there."""
+    found = home.ledger.get(_id(plan))
+    if found is None or not all(home.objects.has(d) for d in found.body["outputs"].values()):
+        return None
+    return run_of(found, known=True)
+
+
+def keep_code(home: Home, root: Path, files: Sequence[Path]) -> dict[str, str]:
+    """Keep code files (relative to root) as objects; path -> digest."""
+    return {path.as_posix(): home.objects.put(root / path) for path in files}
+
+
+def keep_environment(home: Home) -> str:
+    """Keep the description of this environment as an object; its digest."""
+    return home.objects.put(canonical(environment()))
+
+
+def lay_out_code(home: Home, code: dict[str, str], folder: Path) -> None:
+    """Write code files out below a folder."""
+    for name, digest in code.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(read(home.objects, digest))
+
+
+def _lay_out(home: Home, plan: Plan, folder: Path) -> None:
+    (folder / "out").mkdir(parents=True)
+    (folder / "spec.json").write_bytes(msgspec.json.encode(plan.spec))
+    lay_out_code(home, plan.code, folder / "code")
+    for name, id in plan.data.items():
+        checkout(home.objects, find_version(home, id), folder / "data" / name)
+
+
+def _run(home: Home, plan: Plan, folder: Path) -> dict[str, str]:
+    step = Step(module=plan.module, folder=folder, environment=pinned(plan.threads, plan.seed))
+    ticket = home.engine.submit(step)
+    try:
+        outcome = home.engine.result(ticket)
+    except BaseException:
+        home.engine.cancel(ticket)
+        raise
+    if outcome.exit_code != 0:
+        raise _failure(plan, folder, outcome)
+    return {p.name: home.objects.put(p) for p in sorted((folder / "out").iterdir())}
+
+
+def _failure(plan: Plan, folder: Path, outcome: Outcome) -> KeepfitError:
+    try:
+        told = msgspec.json.decode((folder / "error.json").read_bytes(), type=dict[str, str | None])
+    except (OSError, msgspec.DecodeError):
+        ending = f"signal {-outcome.exit_code}" if outcome.exit_code < 0 else f"exit code {outcome.exit_code}"
+        tail = "\n".join(outcome.log.splitlines()[-20:])
+        return UserCodeError(f"{plan.module.rpartition('.')[2]} ended with {ending}:\n{tail}")
+    error = _ERRORS.get(told["code"] or "", UserCodeError)
+    return error(told["message"] or "", where=told["where"], hint=told["hint"])
+
+
+def _record(home: Home, plan: Plan, outputs: dict[str, str], seconds: float) -> Run:
+    found = fact(
+        "run",
+        plan.subject,
+        time=home.clock.now(),
+        key=plan.key,
+        actor=home.actor,
+        body={
+            "key": plan.key,
+            "module": plan.module,
+            "spec": plan.spec,
+            "code": plan.code,
+            "data": plan.data,
+            "seed": plan.seed,
+            "threads": plan.threads,
+            "seconds": round(seconds, 3),
+            "outputs": outputs,
+        },
+        refs={"environment": plan.environment, **{f"data/{n}": id for n, id in plan.data.items()}},
+        attributes={"seconds": round(seconds, 3), "module": plan.module},
+    )
+    return run_of(home.ledger.append([found])[0])
+
+
+def _id(plan: Plan) -> str:
+    return fact_id("run", plan.key)
+

@@ -1,0 +1,78 @@
+"""A run: something made from code, data, parameters and environment; its key is the digest of all four."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from keepfit.core.digests import digest_value
+from keepfit.core.errors import NotFound
+from keepfit.home import Home
+from keepfit.ledger import Fact
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be run. Plans with the same key give the same result."""
+
+    subject: str
+    module: str
+    """The step, as a Python module."""
+    spec: dict[str, Any]
+    """All the step is told, apart from code and data."""
+    code: dict[str, str]
+    """Path -> object digest of each code file."""
+    data: dict[str, str]
+    """Dataset name -> id of its version."""
+    environment: str
+    """Object digest of the environment."""
+    seed: int = 0
+    threads: int = 1
+
+    @property
+    def key(self) -> str:
+        return digest_value([1, self])
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """A run that ended well."""
+
+    id: str
+    key: str
+    subject: str
+    time: datetime
+    spec: dict[str, Any]
+    code: dict[str, str]
+    data: dict[str, str]
+    environment: str
+    seconds: float
+    outputs: dict[str, str]
+    """File name -> object digest of everything the step left."""
+    known: bool = False
+    """True when it had been run before and was not run again."""
+
+
+def run_of(found: Fact, *, known: bool = False) -> Run:
+    """The run a fact tells of."""
+    return Run(
+        id=found.id,
+        key=found.body["key"],
+        subject=found.subject,
+        time=found.time,
+        spec=found.body["spec"],
+        code=found.body["code"],
+        data=found.body["data"],
+        environment=found.refs["environment"],
+        seconds=found.body["seconds"],
+        outputs=found.body["outputs"],
+        known=known,
+    )
+
+
+def find_run(home: Home, id: str) -> Run:
+    """The run with this id; NotFound when there is none."""
+    found = home.ledger.get(id)
+    if found is None or found.kind != "run":
+        raise NotFound(f"there is no run `{id}`", hint="keepfit status")
+    return run_of(found)
