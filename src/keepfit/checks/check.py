@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 import polars as pl
 
+from keepfit.checks.code import check_code
 from keepfit.checks.data import check_data
 from keepfit.checks.gate import Verdict, record_verdict
 from keepfit.checks.model import check_model
 from keepfit.checks.requirement import CheckSettings
-from keepfit.checks.code import check_code
 from keepfit.datasets.dataset import Dataset
 from keepfit.home import Home
 from keepfit.models.model import ModelVersion

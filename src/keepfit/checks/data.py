@@ -32,5 +32,7 @@ def check_data(tables: Mapping[str, tuple[Dataset, pl.DataFrame]]) -> list[Gate]
         if not broken:
             rules = len(dataset.columns)
             text = f"{rows.height:,} rows"
-            gates.append(Gate(stage="data", name=name, passed=True, required=f"contract of {rules} columns", found=text))
+            gates.append(
+                Gate(stage="data", name=name, passed=True, required=f"contract of {rules} columns", found=text)
+            )
     return gates

@@ -19,7 +19,7 @@ from keepfit.checks.gate import Gate
 from keepfit.checks.judge import JudgeSpec
 from keepfit.checks.requirement import CheckSettings, Requirement, requirements
 from keepfit.home import Home
-from keepfit.models.metrics import Array, Measure, base_rate, measure
+from keepfit.models.metrics import Array, Measure, measure
 from keepfit.models.metrics import metrics as all_metrics
 from keepfit.models.model import summary_of
 from keepfit.models.task import HIGHER_IS_BETTER, METRICS, Metric, Task
@@ -111,7 +111,9 @@ def _requirement_gates(metric: Metric, demand: Requirement, tested: Tested) -> I
     found = new(None)
     yield from _threshold_gates(metric, demand, found, {"value": _finite(found), "rows": len(tested.truth)})
     if demand.better_than:
-        yield _comparison(f"{metric} versus {demand.better_than}", metric, new, tested, tested.trivial, 0.0, strict=True)
+        yield _comparison(
+            f"{metric} versus {demand.better_than}", metric, new, tested, tested.trivial, 0.0, strict=True
+        )
     if demand.versus_champion is not None and tested.champion is not None:
         margin = demand.versus_champion
         yield _comparison(f"{metric} versus champion", metric, new, tested, tested.champion, margin, strict=False)
@@ -167,7 +169,8 @@ def _slice_gates(settings: CheckSettings, tested: Tested) -> Iterator[Gate]:
             name=f"{metric} by {', '.join(settings.slices.by)}",
             passed=not bad,
             required=f"{'>=' if demand.at_least is not None else '<='} {limit:g} on each of {len(levels)} slices",
-            found=", ".join(f"{n} {found[n][1]:.4f}" for n in bad or [worst] if n in found) or "no slice is large enough",
+            found=", ".join(f"{n} {found[n][1]:.4f}" for n in bad or [worst] if n in found)
+            or "no slice is large enough",
             evidence={n: {"value": _finite(v), "rows": rows} for n, (_, v, rows) in found.items()},
         )
 

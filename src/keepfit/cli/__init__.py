@@ -1,0 +1,73 @@
+"""The command line: finds the verb, loads only that, prints its report. It asks and shows; it never decides."""
+
+from __future__ import annotations
+
+import sys
+from typing import NamedTuple
+
+
+class Verb(NamedTuple):
+    """A command, for the overview and for its own help."""
+
+    summary: str
+    example: str
+
+
+VERBS = {
+    "init": Verb("make a project from a data file", "keepfit init churn.csv --label churned"),
+    "status": Verb("what is in production, how it is doing, and what happens next", "keepfit status"),
+    "train": Verb("train on what is known now; known work is not done again", "keepfit train"),
+    "check": Verb("may a model ship? hold it against the plan and the champion", "keepfit check delay@challenger"),
+    "package": Verb("build a model's package and try it in a fresh process", "keepfit package --out delay.zip"),
+    "release": Verb("put a model that passed its checks into production", "keepfit release delay@challenger"),
+    "rollback": Verb("put the previous champion back", "keepfit rollback --reason 'late flights missed'"),
+    "serve": Verb("answer predictions over HTTP", "keepfit serve --port 8080"),
+    "predict": Verb("predict the rows of a file with the champion", "keepfit predict new.csv --out predicted.csv"),
+    "watch": Verb("what monitoring saw, window by window, and the open alerts", "keepfit watch --last 14"),
+    "retrain": Verb(
+        "go once around: train, check, package, release if it is better", "keepfit retrain --reason 'new plane'"
+    ),
+    "up": Verb("keep a model in production: serve, watch, alert, retrain", "keepfit up"),
+    "demo": Verb("a year of real flights in minutes", "keepfit demo --months 3"),
+    "why": Verb(
+        "walk back from a prediction, model, run or release to where it came from", "keepfit why delay@champion"
+    ),
+    "who-was-live": Verb("which model answered at a time", "keepfit who-was-live --at 2013-05-02"),
+    "schema": Verb("the JSON Schema of keepfit.toml, for editors", "keepfit schema > keepfit.schema.json"),
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; gives its exit code.
+
+    0: done, and the answer is good. 1: it could not be done. 2: the command makes no sense.
+    3: done, and the answer is no (a gate failed, an alert is open, nothing was live).
+    """
+    words = sys.argv[1:] if arguments is None else arguments
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(_overview())
+        return 0 if words else 2
+    if words[0] == "--version":
+        from importlib.metadata import version
+
+        print(f"keepfit {version('keepfit')}")
+        return 0
+    from keepfit.cli.run import run
+
+    return run(words[0], words[1:])
+
+
+def _overview() -> str:
+    width = max(map(len, VERBS)) + 2
+    lines = [f"  {name:<{width}}{verb.summary}" for name, verb in VERBS.items()]
+    return "\n".join(
+        [
+            "keepfit keeps models fit: one loop from data to production and back.",
+            "",
+            "usage: keepfit VERB [options]      keepfit VERB --help for each",
+            "",
+            *lines,
+            "",
+            "first steps: keepfit demo --months 3    or    keepfit init DATA.csv",
+        ]
+    )

@@ -29,25 +29,28 @@ class ReplayClock:
     """A time that moves only when told to, and never backwards."""
 
     def __init__(self, start: datetime) -> None:
-        self._now = start
+        self._now = utc(start)
 
     def now(self) -> datetime:
         return self._now
 
     def advance(self, to: datetime) -> None:
-        """Move to `to`; an earlier time is an error, for facts may not appear before their causes."""
-        if to < self._now:
+        """Move to `to`; UsageError when that is earlier, for facts may not appear before their causes."""
+        if utc(to) < self._now:
             raise UsageError(f"a replay cannot go back from {iso(self._now)} to {iso(to)}")
-        self._now = to
+        self._now = utc(to)
 
 
 def duration(text: str) -> timedelta:
     """`"24h"`, `"60d"`, `"20ms"`, `"1.5h"` or a sum such as `"1d 12h"` as a timedelta; UsageError otherwise."""
     total, at = timedelta(), 0
-    for match in iter(lambda: _DURATION.match(text, at), None):
-        number, unit = float(match[1]), match[2]
-        total += timedelta(milliseconds=number) if unit == "ms" else timedelta(**{_UNITS[unit]: number})
-        at = match.end()
+    try:
+        for match in iter(lambda: _DURATION.match(text, at), None):
+            number, unit = float(match[1]), match[2]
+            total += timedelta(milliseconds=number) if unit == "ms" else timedelta(**{_UNITS[unit]: number})
+            at = match.end()
+    except OverflowError:
+        raise UsageError(f"`{text}` is longer than time is counted", hint="write less than 900000000d") from None
     if at != len(text) or not text.strip():
         raise UsageError(f"`{text}` is not a duration", hint="write a number and a unit: 20ms, 30s, 15m, 24h, 60d, 2w")
     return total
@@ -57,7 +60,7 @@ def instant(text: str) -> datetime:
     """An ISO 8601 date or time as aware UTC; a time without a zone is taken as UTC; UsageError otherwise."""
     try:
         return utc(datetime.fromisoformat(text))
-    except ValueError:
+    except (ValueError, OverflowError):
         raise UsageError(f"`{text}` is not a time", hint="write 2013-05-02 or 2013-05-02T14:30") from None
 
 
@@ -68,4 +71,4 @@ def utc(time: datetime) -> datetime:
 
 def iso(time: datetime) -> str:
     """The time as people read it: `2013-05-02 14:30:00`, without a zone since all are UTC."""
-    return time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+    return utc(time).replace(tzinfo=None, microsecond=0).isoformat(" ")

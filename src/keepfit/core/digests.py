@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import blake3
 import msgspec
+
+CHUNK = 1 << 19
+"""Bytes to read at a time: enough for several threads to hash, little enough to stay in the cache."""
 
 
 def digest_bytes(data: bytes | memoryview) -> str:
@@ -15,8 +18,20 @@ def digest_bytes(data: bytes | memoryview) -> str:
 
 
 def digest_file(path: Path) -> str:
-    """Digest of a file's content, read through a memory map by as many threads as pay off."""
-    return blake3.blake3(max_threads=blake3.blake3.AUTO).update_mmap(path).hexdigest()
+    """Digest of a file's content.
+
+    Read, not mapped: a file cut short by its owner while it is mapped would end this process.
+    """
+    with open(path, "rb", buffering=0) as file:
+        return digest_stream(file)
+
+
+def digest_stream(stream: BinaryIO) -> str:
+    """Digest of everything still to be read from a stream, by as many threads as pay off."""
+    hasher = blake3.blake3(max_threads=blake3.blake3.AUTO)
+    while chunk := stream.read(CHUNK):
+        hasher.update(chunk)
+    return hasher.hexdigest()
 
 
 def canonical(value: Any) -> bytes:

@@ -4,6 +4,7 @@ KeepfitError
 ├── UsageError            a command or call that cannot mean anything
 ├── ProjectError          keepfit.toml or the user's functions do not fit together
 ├── DataError             data that cannot be read, or breaks its contract
+│   ├── ContractBroken    rows that do not keep what the project promises of them
 │   └── NotEnoughData     nothing to learn from, or nothing to judge by, yet
 ├── UserCodeError         a function of the user's raised, or gave back something unusable
 ├── StoreError            ledger or objects cannot be read or written
@@ -56,6 +57,10 @@ class ProjectError(KeepfitError):
 
 class DataError(KeepfitError):
     code = "data"
+
+
+class ContractBroken(DataError):
+    code = "contract-broken"
 
 
 class NotEnoughData(DataError):

@@ -6,7 +6,7 @@ import contextlib
 import fcntl
 import os
 import shutil
-import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
@@ -14,6 +14,8 @@ from typing import IO
 from keepfit.core.errors import StoreError
 
 _PART = ".part-"
+_GRACE = 60.0
+"""Seconds that a part is left alone whatever its lock says: its writer may not have locked it yet."""
 
 
 def write_file(path: Path, content: bytes | Callable[[IO[bytes]], object], *, mode: int = 0o644) -> None:
@@ -24,10 +26,11 @@ def write_file(path: Path, content: bytes | Callable[[IO[bytes]], object], *, mo
     StoreError when the disk refuses; the old file, if any, is then untouched.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fd, part = tempfile.mkstemp(prefix=_PART, dir=path.parent)
+        make_folder(path.parent)
+        part = _new_part(path.parent)
         try:
-            with os.fdopen(fd, "wb") as file:
+            with open(part, "xb", opener=_private) as file:
+                _mark_live(file.fileno())
                 if callable(content):
                     content(file)
                 else:
@@ -35,10 +38,9 @@ def write_file(path: Path, content: bytes | Callable[[IO[bytes]], object], *, mo
                 file.flush()
                 os.fchmod(file.fileno(), mode)
                 os.fsync(file.fileno())
-            os.replace(part, path)
+                os.replace(part, path)
         except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(part)
+            part.unlink(missing_ok=True)
             raise
         sync_folder(path.parent)
     except OSError as problem:
@@ -46,23 +48,38 @@ def write_file(path: Path, content: bytes | Callable[[IO[bytes]], object], *, mo
 
 
 def write_folder(path: Path, fill: Callable[[Path], object]) -> None:
-    """Make a folder appear whole and durably, or not at all; an existing one is left as it is."""
-    if path.exists():
+    """Make a folder appear whole and durably, or not at all; an existing one is left as it is.
+
+    `fill` writes into the folder it is given. Raises StoreError when the disk refuses.
+    """
+    if path.is_dir():
         return
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(prefix=_PART, dir=path.parent))
+        make_folder(path.parent)
+        part = _new_part(path.parent)
+        part.mkdir(mode=0o700)
+        fd = os.open(part, os.O_RDONLY | os.O_DIRECTORY)
         try:
+            _mark_live(fd)
             fill(part)
-            _sync_tree(part)
             os.chmod(part, 0o755)
-            with contextlib.suppress(FileExistsError, NotADirectoryError):
-                _rename_new(part, path)
+            _sync_tree(part)
+            _rename_new(part, path)
         finally:
+            os.close(fd)
             shutil.rmtree(part, ignore_errors=True)
         sync_folder(path.parent)
     except OSError as problem:
         raise _refused(path, problem) from problem
+
+
+def make_folder(path: Path) -> None:
+    """Create a folder, and those above it that are missing, so that they survive a crash; OSError if refused."""
+    if path.is_dir():
+        return
+    make_folder(path.parent)
+    path.mkdir(exist_ok=True)
+    sync_folder(path.parent)
 
 
 def sync_folder(path: Path) -> None:
@@ -97,12 +114,40 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what a killed writer left half written in `folder`; nothing else is touched."""
+    """Remove what killed writers left half written in `folder`; a live writer's part stays."""
     for part in folder.glob(f"{_PART}*"):
-        if part.is_dir():
-            shutil.rmtree(part, ignore_errors=True)
-        else:
-            part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            if not _abandoned(part):
+                continue
+            if part.is_dir():
+                shutil.rmtree(part)
+            else:
+                part.unlink()
+
+
+def _new_part(folder: Path) -> Path:
+    return folder / f"{_PART}{os.urandom(8).hex()}"
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC, 0o600)
+
+
+def _mark_live(fd: int) -> None:
+    with contextlib.suppress(OSError):  # a file system without locks: the part is then never swept
+        fcntl.flock(fd, fcntl.LOCK_EX)
+
+
+def _abandoned(part: Path) -> bool:
+    """Whether the writer of a part is gone: the kernel let go of its lock."""
+    if time.time() - part.stat().st_mtime < _GRACE:
+        return False
+    fd = os.open(part, os.O_RDONLY)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        os.close(fd)
+    return True
 
 
 def _rename_new(part: Path, path: Path) -> None:
@@ -110,13 +155,15 @@ def _rename_new(part: Path, path: Path) -> None:
         os.rename(part, path)
     except OSError:
         if not path.is_dir():
-            raise  # someone else published the same folder first: theirs is as good
+            raise  # else someone published the same folder first: theirs is as good
 
 
 def _sync_tree(folder: Path) -> None:
     for root, _, names in os.walk(folder):
         for name in names:
-            fd = os.open(os.path.join(root, name), os.O_RDONLY)
+            if os.path.islink(path := os.path.join(root, name)):
+                continue
+            fd = os.open(path, os.O_RDONLY)
             try:
                 os.fsync(fd)
             finally:

@@ -11,6 +11,8 @@ from keepfit.core.clocks import duration
 
 ColumnType = Literal["timestamp", "date", "category", "text", "integer", "number", "bool"]
 Role = Literal["event time", "label", "key"]
+SETTINGS = ("from", "fresh", "known_after")
+"""The keys under [data.NAME] in keepfit.toml that are not columns."""
 
 
 class Column(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -98,7 +98,7 @@ def _cast(name: str, have: pl.DataType, want: pl.DataType) -> pl.Expr:
             column = column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
         return column.cast(want)
     if have == pl.String():
-        return _parse(column, want)
+        return parse(column, want)
     if want == pl.Boolean() and have.is_integer():
         return pl.when(column.is_in([0, 1])).then(column == 1)
     if want == pl.Int64() and have.is_float():
@@ -106,7 +106,8 @@ def _cast(name: str, have: pl.DataType, want: pl.DataType) -> pl.Expr:
     return column.cast(want, strict=False)
 
 
-def _parse(column: pl.Expr, want: pl.DataType) -> pl.Expr:
+def parse(column: pl.Expr, want: pl.DataType) -> pl.Expr:
+    """Text as the wanted type; null where it is missing, and where it is something else."""
     if want == pl.String():
         return pl.when(column != "").then(column)
     text = pl.when(~column.is_in(MISSING)).then(column.str.strip_chars())
@@ -118,9 +119,9 @@ def _parse(column: pl.Expr, want: pl.DataType) -> pl.Expr:
     if want == pl.Boolean():
         word = text.str.to_lowercase()
         return (
-            pl.when(word.is_in(["true", "t", "yes", "y", "1"]))
+            pl.when(word.is_in(["true", "t", "yes", "y", "1", "1.0"]))
             .then(True)
-            .when(word.is_in(["false", "f", "no", "n", "0"]))
+            .when(word.is_in(["false", "f", "no", "n", "0", "0.0"]))
             .then(False)
         )
     return text.cast(want, strict=False)

@@ -19,7 +19,7 @@ def align(main: pl.DataFrame, main_time: str | None, side: Dataset, rows: pl.Dat
     """
     keys = side.role("key")
     left = main.select(*keys, *([main_time] if main_time else [])).with_row_index(_ROW)
-    right = rows.select(side.columns)
+    right = rows.select(list(side.columns))
     time = side.event_time
     if time is None:
         found = left.join(right.unique(keys, keep="last", maintain_order=True), on=keys, how="left")
@@ -39,4 +39,4 @@ def align(main: pl.DataFrame, main_time: str | None, side: Dataset, rows: pl.Dat
     found = found.sort(_ROW)
     if found.height != main.height:
         raise DataError(f"joining `{side.name}` gave {found.height:,} rows for {main.height:,}")
-    return found.select(side.columns)
+    return found.select(list(side.columns))

@@ -22,7 +22,8 @@ _TINY = 1e-15
 
 def measure(metric: Metric, truth: Array, prediction: Array) -> Measure:
     """The metric of these rows as a function of row weights; whatever needs sorting is done once, here."""
-    return _MEASURES[metric](truth, prediction)
+    found: Measure = _MEASURES[metric](truth, prediction)
+    return found
 
 
 def metrics(task: Task, truth: Array, prediction: Array) -> dict[Metric, float]:

@@ -86,7 +86,7 @@ def train(folder: Path) -> None:
     code = folder / "code"
     make = load_function(code, spec.features) if spec.features else None
     fit = load_function(code, spec.fit)
-    inputs = rows.select(spec.main.inputs)
+    inputs = rows.select(list(spec.main.inputs))
     features = build_features(make, spec.main.name, {**sides, spec.main.name: inputs})
     truth, levels = encode(rows[spec.main.label or ""], spec.task)
     model, pandas = _fit(fit, features.head(cut), truth[:cut], levels, spec, code)

@@ -42,7 +42,6 @@ def build(home: Home, model: ModelVersion, *, verdict: str | None = None) -> Fac
     return home.ledger.append([made])[0]
 
 
-
 def _manifest(home: Home, model: ModelVersion, run: Run, verdict: str | None) -> Manifest:
     spec = msgspec.convert(run.spec, TrainSpec)
     summary = summary_of(home, run)

@@ -37,7 +37,7 @@ class Scorer:
     def score(self, rows: pl.DataFrame) -> Array:
         """Predictions for tested rows, which carry what was joined to them in columns of their own."""
         sides = {s.name: rows[f"{SIDE}{s.name}"].struct.unnest() for s in self.manifest.sides}
-        return self.predict(rows.select(self.manifest.inputs), sides)
+        return self.predict(rows.select(list(self.manifest.inputs)), sides)
 
     def self_test(self) -> None:
         """Score the golden rows; PackageError unless every bit is as expected."""

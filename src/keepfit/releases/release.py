@@ -12,13 +12,6 @@ from keepfit.ledger import Fact, Move, Query, fact
 from keepfit.serving.client import sync
 
 
-class ReleaseSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The `[release]` section."""
-
-    automatic: bool = True
-    """Release what passes its checks without asking; otherwise `keepfit release` does."""
-
-
 class Release(msgspec.Struct, frozen=True, kw_only=True):
     """A package in production from `time` on."""
 
@@ -98,9 +91,7 @@ def who_was_live(home: Home, name: str, at: datetime) -> Release | None:
     return _release(found[0]) if found else None
 
 
-def _append(
-    home: Home, name: str, refs: dict[str, str], version: int, reason: str, before: Release | None
-) -> Release:
+def _append(home: Home, name: str, refs: dict[str, str], version: int, reason: str, before: Release | None) -> Release:
     subject = f"release/{name}"
     kept = {k: refs[k] for k in ("package", "model")}
     made = fact(
@@ -116,9 +107,7 @@ def _append(
     try:
         return _release(home.ledger.append([made], [Move(subject, before.id if before else None, made.id)])[0])
     except NameMoved as problem:
-        raise Refused(
-            f"`{name}` was released by someone else in the meantime", hint="keepfit status"
-        ) from problem
+        raise Refused(f"`{name}` was released by someone else in the meantime", hint="keepfit status") from problem
 
 
 def _refs(release: Release) -> dict[str, str]:

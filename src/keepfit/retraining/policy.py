@@ -9,33 +9,12 @@ from typing import Literal
 import msgspec
 
 from keepfit.core.clocks import duration
-from keepfit.core.errors import UsageError
 from keepfit.home import Home
 from keepfit.ledger import Fact, Query, fact
 from keepfit.ledger.fact import fact_id
+from keepfit.retraining.settings import RetrainSettings
 
 Ending = Literal["released", "refused", "failed", "waiting", "unchanged"]
-
-
-class RetrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The `[retrain]` section."""
-
-    when: list[str] = []
-    """Any of `performance`, `drift`, `data`, `code`, `every 30d`."""
-    at_most: str = "1 per 7d"
-    """How often the loop may retrain by itself."""
-
-    @property
-    def every(self) -> str | None:
-        """The schedule among the wishes, as a duration."""
-        return next((w.removeprefix("every ") for w in self.when if w.startswith("every ")), None)
-
-    @property
-    def pause(self) -> str:
-        """How long the loop waits after one retraining before the next, as a duration."""
-        if not self.at_most.startswith("1 per "):
-            raise UsageError(f"`{self.at_most}` is not a pace", hint='write at_most = "1 per 7d"')
-        return self.at_most.removeprefix("1 per ")
 
 
 class Trigger(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,9 +40,7 @@ class Signs(msgspec.Struct, frozen=True, kw_only=True):
     code: str | None = None
 
 
-def reason_to_train(
-    settings: RetrainSettings, signs: Signs, last: Trigger | None, now: datetime
-) -> str | None:
+def reason_to_train(settings: RetrainSettings, signs: Signs, last: Trigger | None, now: datetime) -> str | None:
     """Why to train now, or None. Pure: the same arguments give the same answer."""
     if not signs.live and (last is None or now - last.time >= duration(settings.pause)):
         return "nothing is in production"

@@ -131,4 +131,3 @@ def _record(home: Home, plan: Plan, outputs: dict[str, str], seconds: float) -> 
 
 def _id(plan: Plan) -> str:
     return fact_id("run", plan.key)
-

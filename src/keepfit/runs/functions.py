@@ -90,7 +90,7 @@ def _find(root: Path, file: Path, name: str, reference: str, *, seen: set[Path])
     seen.add(file)
     tree = _parse(root, file)
     known: dict[str, ast.stmt] = {}
-    for statement in _top_level(tree.body):
+    for statement in _top_level(tree):
         known |= dict.fromkeys(_bound(statement), statement)
     match known.get(name):
         case ast.FunctionDef() as definition:
@@ -108,16 +108,13 @@ def _find(root: Path, file: Path, name: str, reference: str, *, seen: set[Path])
     raise ProjectError(f"`{where}` has no function `{name}`", hint=did_you_mean(name, functions))
 
 
-def _top_level(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+def _top_level(node: ast.AST) -> Iterator[ast.stmt]:
     """Statements that run on import, also under `if`, `try` and `with`."""
-    for statement in body:
-        yield statement
-        if isinstance(statement, ast.If | ast.Try | ast.With):
-            for part in ("body", "handlers", "orelse", "finalbody"):
-                inner = getattr(statement, part, [])
-                yield from _top_level(
-                    [s for i in inner for s in getattr(i, "body", [i])] if part == "handlers" else inner
-                )
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.stmt):
+            yield child
+        if isinstance(child, ast.If | ast.Try | ast.With | ast.ExceptHandler):
+            yield from _top_level(child)
 
 
 def _bound(statement: ast.stmt) -> list[str]:

@@ -1,0 +1,53 @@
+"""`keepfit predict`"""
+
+from __future__ import annotations
+
+import io
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+import polars as pl
+
+from keepfit.cli.opening import open_project
+from keepfit.cli.report import Report, table
+from keepfit.core.errors import UsageError
+from keepfit.core.files import write_file
+from keepfit.predicting import predict_file
+
+SHOWN = 20
+
+
+def arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("rows", type=Path, help="a CSV or Parquet file")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write rows and predictions there (.csv or .parquet)")
+
+
+def run(options: Namespace) -> Report:
+    if options.out and options.out.suffix not in (".csv", ".parquet"):
+        raise UsageError(
+            f"`{options.out}` ends in neither .csv nor .parquet", hint="keepfit predict rows.csv --out out.csv"
+        )
+    project, home = open_project(options.project)
+    found = predict_file(home, project.name, options.rows)
+    if options.out:
+        write_file(options.out, _encoded(found, options.out.suffix))
+        value = {"rows": found.height, "file": str(options.out)}
+        return Report(value, f"{found.height:,} rows predicted: {options.out}")
+    shown = [tuple(_cell(v) for v in row) for row in found.head(SHOWN).iter_rows()]
+    more = f"\n... and {found.height - SHOWN:,} more rows: --out FILE writes them all" if found.height > SHOWN else ""
+    return Report(found.to_dicts(), table(found.columns, shown) + more)
+
+
+def _encoded(rows: pl.DataFrame, suffix: str) -> bytes:
+    buffer = io.BytesIO()
+    if suffix == ".csv":
+        rows.write_csv(buffer)
+    else:
+        rows.write_parquet(buffer)
+    return buffer.getvalue()
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    return "" if value is None else str(value)

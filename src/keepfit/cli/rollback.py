@@ -1,0 +1,20 @@
+"""`keepfit rollback`"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
+from keepfit.cli.opening import open_project
+from keepfit.cli.release import told
+from keepfit.cli.report import Report
+from keepfit.releases.release import rollback
+
+
+def arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--reason", default="rolled back by hand", help="why, for the record")
+
+
+def run(options: Namespace) -> Report:
+    project, home = open_project(options.project)
+    made = rollback(home, project.name, reason=options.reason)
+    return Report(made, told(made))

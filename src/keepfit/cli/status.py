@@ -1,0 +1,61 @@
+"""`keepfit status`"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
+from keepfit.cli.opening import open_project
+from keepfit.cli.report import Report
+from keepfit.core.clocks import iso
+from keepfit.monitoring.watch import Window
+from keepfit.status import Status, status
+
+
+def arguments(parser: ArgumentParser) -> None:
+    pass
+
+
+def run(options: Namespace) -> Report:
+    project, home = open_project(options.project)
+    found = status(project, home)
+    return Report(found, screen(found), 0 if found.well else 3)
+
+
+def screen(status: Status) -> str:
+    """The status as people read it."""
+    lines = [f"{status.project}   {iso(status.now)}", ""]
+    live = status.live
+    lines.append(_line("in production", f"{live} since {iso(live.time)}: {live.reason}" if live else "nothing"))
+    lines.append(_line("endpoint", status.endpoint or "not running: keepfit up"))
+    lines += [_line("doing", text) for text in _doing(status.window)]
+    alerts = [f"{a.severity} since {iso(a.since)}: {a.text}" for a in status.alerts]
+    lines += _block("alerts", [*alerts, *(s.text for s in status.sources)] or ["none"])
+    if status.problem:
+        lines.append(_line("data", status.problem))
+    lines += _block("next", status.next[:3] + ([f"and {len(status.next) - 3} more"] if len(status.next) > 3 else []))
+    if status.last:
+        ending = f"{status.last.ending}: {status.last.note}" if status.last.ending else "being worked on"
+        lines.append(_line("last training", f"{iso(status.last.time)} ({status.last.reason}) {ending}"))
+    return "\n".join(lines)
+
+
+def _doing(window: Window | None) -> list[str]:
+    if window is None:
+        return ["nothing watched yet"]
+    metrics = "  ".join(f"{m} {v:.4f}" for m, v in window.metrics.items())
+    told = [
+        f"{window.predictions:,} predictions, {window.labelled:,} labelled on {iso(window.start)}  {metrics}".rstrip()
+    ]
+    recent = window.recent
+    if recent and recent.value is not None:
+        promise = f", promised {recent.promised:.4f}" if recent.promised is not None else ""
+        told.append(f"{recent.metric} {recent.value:.4f} ({recent.low:.4f} to {recent.high:.4f}) lately{promise}")
+    return told
+
+
+def _block(name: str, texts: list[str]) -> list[str]:
+    return [_line(name if i == 0 else "", text) for i, text in enumerate(texts)]
+
+
+def _line(name: str, text: str) -> str:
+    return f"{name:<15}{text}"

@@ -1,0 +1,75 @@
+"""`keepfit up`"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from argparse import ArgumentParser, Namespace
+from datetime import timedelta
+
+from keepfit.cli.opening import open_project
+from keepfit.cli.replaying import replay_and_review
+from keepfit.cli.report import Progress, Report
+from keepfit.core.clocks import duration, instant, iso
+from keepfit.core.errors import KeepfitError
+from keepfit.loop import Action, State, tick
+from keepfit.project import load_project
+from keepfit.replay import span
+from keepfit.serving.gateway import start as start_gateway
+from keepfit.serving.rows import refresh
+
+
+def arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--port", type=int, default=None, help="of the endpoint (default: [serve] port)")
+    parser.add_argument("--every", default="10s", help="how often to look (default: 10s)")
+    parser.add_argument("--replay", action="store_true", help="live the data's own time again, as fast as it goes")
+    parser.add_argument(
+        "--from", dest="start", metavar="TIME", help="with --replay: the first day (default: after one training window)"
+    )
+    parser.add_argument(
+        "--until", metavar="TIME", help="with --replay: the day to stop before (default: the end of the data)"
+    )
+
+
+def run(options: Namespace) -> Report:
+    return _replay(options) if options.replay else _live(options)
+
+
+def _replay(options: Namespace) -> Report:
+    project, home = open_project(options.project)
+    first, last = span(project, home)
+    window = duration(project.train.window) if project.train.window else (last - first) / 2
+    start = instant(options.start) if options.start else first + timedelta(days=round(window / timedelta(days=1)))
+    until = instant(options.until) if options.until else last + timedelta(days=1)
+    return replay_and_review(project.root, start=start, until=until, port=options.port)
+
+
+def _live(options: Namespace) -> Report:
+    every = duration(options.every).total_seconds()
+    project, home = open_project(options.project)
+    progress, stop = Progress(), threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+
+    def acted(action: Action, state: State) -> None:
+        progress.note(f"{iso(state.now)}  {action.ending or action.verb}: {action.reason or action.window}")
+
+    running = start_gateway(project.root, project.name, project.serve, port=options.port)
+    progress.note(f"{project.name} is served at {running.url}; the token is in .keepfit/token")
+    troubled = ""
+    try:
+        while not stop.is_set():
+            try:
+                project = load_project(project.root)
+                refresh(home, project.sides)
+                tick(project, home, acted)
+                troubled = ""
+            except KeepfitError as problem:  # whatever it is, the endpoint goes on answering
+                if str(problem) != troubled:
+                    troubled = str(problem)
+                    progress.note(troubled)
+            running.check()
+            stop.wait(every)
+    finally:
+        running.stop()
+    return Report({"stopped": True}, "stopped")

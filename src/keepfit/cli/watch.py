@@ -1,0 +1,52 @@
+"""`keepfit watch`"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
+from keepfit import steps
+from keepfit.alerting.alert import open_alerts
+from keepfit.cli.opening import open_project
+from keepfit.cli.report import Progress, Report, table
+from keepfit.core.clocks import iso
+from keepfit.loop import observe
+from keepfit.models.task import METRICS
+from keepfit.monitoring.watch import Window, list_windows
+
+
+def arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--last", type=int, default=14, metavar="N", help="windows to show (default: 14)")
+
+
+def run(options: Namespace) -> Report:
+    project, home = open_project(options.project)
+    state, progress = observe(project, home), Progress()
+    for start in state.due:
+        progress.show(f"watching {iso(start)} ...")
+        if state.live:
+            steps.watch(project, home, state.live, start)
+    progress.clear()
+    windows = list_windows(home, project.name, limit=options.last)
+    alerts = open_alerts(home, project.name)
+    metrics = METRICS[project.task]
+    head = ("window", "predictions", "labelled", *metrics, "drifted")
+    rows = [_row(w, metrics) for w in windows]
+    told = [f"{a.severity}: {a.text} (since {iso(a.since)})" for a in alerts] or ["no alert is open"]
+    text = "\n".join(
+        [table(head, rows, right=range(1, 3 + len(metrics))) if rows else "nothing to watch yet", "", *told]
+    )
+    pages = any(a.severity == "page" for a in alerts)
+    return Report({"windows": windows, "alerts": alerts}, text, 3 if pages else 0)
+
+
+def _row(window: Window, metrics: tuple[str, ...]) -> tuple[str, ...]:
+    figures = [f"{window.metrics[m]:.4f}" if m in window.metrics else "-" for m in metrics]
+    drifted = list(dict.fromkeys(d.column for d in window.drifted))
+    more = f" +{len(drifted) - 3}" if len(drifted) > 3 else ""
+    return (
+        iso(window.start),
+        f"{window.predictions:,}",
+        f"{window.labelled:,}",
+        *figures,
+        ", ".join(drifted[:3]) + more or "-",
+    )

@@ -1,0 +1,76 @@
+"""Group commit: writers who come while a commit is under way share the next one."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar, cast
+
+from keepfit.core.errors import StoreError
+
+C = TypeVar("C")
+"""What a write works on, such as a connection inside a transaction."""
+T = TypeVar("T")
+
+
+class Work(Generic[C]):
+    """One caller's share of a commit: what to do, and how it went."""
+
+    __slots__ = ("apply", "done", "error", "result")
+
+    def __init__(self, apply: Callable[[C], object]) -> None:
+        self.apply = apply
+        self.done = False
+        self.error: Exception | None = None
+        self.result: object = None
+
+
+class Group(Generic[C]):
+    """Lets one of several concurrent writers commit the work of all.
+
+    `commit` does the work of all it is given in one transaction, setting each one's result or
+    error; what it raises counts for all of them. A lone writer commits at once.
+    """
+
+    def __init__(self, commit: Callable[[Sequence[Work[C]]], None]) -> None:
+        self._commit = commit
+        self._turn = threading.Condition()
+        self._queue: list[Work[C]] = []
+        self._busy = False
+
+    def run(self, apply: Callable[[C], T]) -> T:
+        """What `apply` gives back, once it is committed; raises what it, or the commit, raised."""
+        work: Work[C] = Work(apply)
+        with self._turn:
+            self._queue.append(work)
+            try:
+                while self._busy and not work.done:
+                    self._turn.wait()
+            except BaseException:
+                if work in self._queue:  # interrupted before anyone took it
+                    self._queue.remove(work)
+                raise
+            if not work.done:
+                self._busy, batch, self._queue = True, self._queue, []
+        if not work.done:
+            self._lead(batch)
+        if work.error is not None:
+            raise work.error
+        return cast(T, work.result)
+
+    def _lead(self, batch: Sequence[Work[C]]) -> None:
+        try:
+            self._commit(batch)
+        except Exception as problem:
+            for work in batch:
+                work.error = problem
+        except BaseException:
+            for work in batch:
+                work.error = StoreError("the write was interrupted", hint="do it again")
+            raise
+        finally:
+            with self._turn:
+                self._busy = False
+                for work in batch:
+                    work.done = True
+                self._turn.notify_all()

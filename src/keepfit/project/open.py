@@ -1,0 +1,39 @@
+"""From a project to where it keeps everything."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import os
+
+from keepfit.core.clocks import Clock, WallClock
+from keepfit.home import Home
+from keepfit.ledger import open_ledger
+from keepfit.objects import open_objects
+from keepfit.project.project import Project
+
+
+def home(project: Project, *, clock: Clock | None = None, actor: str | None = None) -> Home:
+    """The project's stores, opened; the caller closes the ledger.
+
+    Facts are written in the name of `actor`, else of $KEEPFIT_ACTOR, else of the login. Raises
+    UsageError for an address no backend answers to, StoreError when a store cannot be opened.
+    """
+    from keepfit.engines import Here  # brings subprocess, which reading a project does not need
+
+    return Home(
+        root=project.root,
+        ledger=open_ledger(project.ledger, project.root),
+        objects=open_objects(project.objects, project.root),
+        engine=Here(),
+        actor=actor if actor is not None else _actor(),
+        clock=clock or WallClock(),
+    )
+
+
+def _actor() -> str:
+    if named := os.environ.get("KEEPFIT_ACTOR"):
+        return named
+    with contextlib.suppress(OSError, KeyError):  # a container's user need not be in the password file
+        return getpass.getuser()
+    return f"user {os.getuid()}"

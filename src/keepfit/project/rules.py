@@ -1,0 +1,145 @@
+"""What the parts of a project must be to each other; each rule sees only the parts it speaks of."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from keepfit.checks.requirement import CheckSettings, Requirement, SliceRequirement, requirements
+from keepfit.core.errors import UsageError, did_you_mean
+from keepfit.core.toml import Key
+from keepfit.datasets.dataset import Dataset
+from keepfit.models.task import METRICS, Task
+from keepfit.monitoring.settings import WatchSettings
+from keepfit.project.columns import column_rules, span
+from keepfit.project.project import TASKS
+from keepfit.project.references import reference_rules
+from keepfit.project.sections import Problem
+from keepfit.retraining.settings import RetrainSettings
+from keepfit.runs.training import TrainSettings
+from keepfit.serving.settings import ServeSettings
+
+REASONS = ("performance", "drift", "data", "code")
+"""What `retrain.when` may name beside `every <duration>`."""
+
+_MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_SHARE = re.compile(r"last (\d+(?:\.\d+)?)%")
+
+
+def rules(root: Path, parts: dict[str, Any]) -> Iterator[Problem]:
+    """Every rule whose parts are there, applied; `parts` are named as in keepfit.toml, `data` a tuple of Dataset."""
+    data = parts.get("data")
+    main = next((d for d in data if d.label), None) if data else None
+    if "model" in parts and not _MODEL.fullmatch(parts["model"]):
+        yield Problem(f"`{parts['model']}` is no name for a model", ("model",), "use letters, digits, `-`, `_` and `.`")
+    if data is not None:
+        yield from column_rules(data)
+    if "train" in parts:
+        yield from _train_rules(parts["train"], main)
+    if "check" in parts:
+        yield from _check_rules(root, parts["check"], main)
+    if "serve" in parts:
+        yield from _serve_rules(parts["serve"])
+    if "watch" in parts:
+        yield from _watch_rules(parts["watch"])
+    if "retrain" in parts:
+        yield from _retrain_rules(parts["retrain"])
+    yield from reference_rules(root, data, main, parts.get("train"), parts.get("check"))
+
+
+def _train_rules(train: TrainSettings, main: Dataset | None) -> Iterator[Problem]:
+    key: Key = ("train",)
+    window, problems = span(train.window, (*key, "window"))
+    yield from problems
+    test = None
+    if share := _SHARE.fullmatch(train.test):
+        if not 0 < float(share[1]) < 100:
+            yield Problem(f"`{train.test}` leaves nothing to train or to test on", (*key, "test"), 'write "last 20%"')
+    elif not train.test.startswith("last "):
+        yield Problem(f"`{train.test}` is not a test period", (*key, "test"), 'write "last 14d" or "last 20%"')
+    else:
+        test, problems = span(train.test.removeprefix("last "), (*key, "test"))
+        yield from problems
+    if window and test and test >= window:
+        yield Problem(f"testing on the {train.test} leaves nothing of the window of {train.window}", (*key, "test"))
+    if main and not main.event_time:
+        for name, value in (("window", window), ("test", test)):
+            if value:
+                hint = f'give a timestamp column of [data.{main.name}] role = "event time"'
+                hint += ', or write test = "last 20%"' if name == "test" else ""
+                yield Problem(f"`{name}` is a duration, but `{main.name}` has no event time", (*key, name), hint)
+    if not 0 <= train.seed < 2**32:
+        yield Problem(f"the seed `{train.seed}` is not between 0 and {2**32 - 1}", (*key, "seed"))
+    yield from _at_least_one(train, ("threads",), key)
+
+
+def _check_rules(root: Path, check: CheckSettings, main: Dataset | None) -> Iterator[Problem]:
+    key: Key = ("check",)
+    task = TASKS.get(main.columns[main.label].type) if main and main.label else None
+    yield from _metric_rules(check, task, key)
+    if check.p99:
+        _, problems = span(check.p99.at_most, (*key, "p99", "at_most"))
+        yield from problems
+    if check.slices:
+        yield from _metric_rules(check.slices, task, (*key, "slices"))
+        for i, name in enumerate(check.slices.by if main else ()):
+            if main and name not in main.inputs:
+                hint = did_you_mean(name, main.inputs)
+                yield Problem(f"`{name}` is not an input of `{main.name}`", (*key, "slices", "by", i), hint)
+    if check.tests is not None and not (root / check.tests).exists():
+        yield Problem(f"there is no folder `{check.tests}`", (*key, "tests"), f"mkdir {check.tests}")
+
+
+def _metric_rules(section: CheckSettings | SliceRequirement, task: Task | None, key: Key) -> Iterator[Problem]:
+    for metric, requirement in requirements(section).items():
+        here = (*key, metric)
+        if task and metric not in METRICS[task]:
+            article = "a regression" if task == "regression" else f"a {task} model"
+            fitting = ", ".join(f"`{m}`" for m in METRICS[task])
+            yield Problem(f"`{metric}` does not fit {article}", here, f"metrics that fit: {fitting}")
+        if requirement == Requirement():
+            yield Problem(f"`{metric}` demands nothing", here, f"write {metric} = {{ at_least = 0.5 }}")
+        if requirement.better_than not in (None, "base rate"):
+            problem = f"`better_than` cannot be `{requirement.better_than}`"
+            yield Problem(problem, (*here, "better_than"), 'write better_than = "base rate"')
+
+
+def _serve_rules(serve: ServeSettings) -> Iterator[Problem]:
+    if not 0 <= serve.port < 2**16:
+        yield Problem(f"the port `{serve.port}` is not between 0 and {2**16 - 1}", ("serve", "port"))
+    yield from _at_least_one(serve, ("max_rows", "max_body", "max_waiting"), ("serve",))
+
+
+def _watch_rules(watch: WatchSettings) -> Iterator[Problem]:
+    _, problems = span(watch.window, ("watch", "window"))
+    yield from problems
+    yield from _at_least_one(watch, ("recent",), ("watch",))
+    try:
+        _ = watch.alarm_rate
+    except UsageError as problem:
+        yield Problem(problem.message, ("watch", "alarms"), problem.hint)
+
+
+def _retrain_rules(retrain: RetrainSettings) -> Iterator[Problem]:
+    for i, reason in enumerate(retrain.when):
+        key: Key = ("retrain", "when", i)
+        if reason.startswith("every "):
+            _, problems = span(reason.removeprefix("every "), key)
+            yield from problems
+        elif reason not in REASONS:
+            yield Problem(f"`{reason}` is no reason to retrain", key, did_you_mean(reason, [*REASONS, "every 30d"]))
+    budget = re.fullmatch(r"(\d+) per (.+)", retrain.at_most)
+    if not budget or int(budget[1]) < 1:
+        hint = 'write at_most = "1 per 7d"'
+        yield Problem(f"`{retrain.at_most}` is not a budget of retrainings", ("retrain", "at_most"), hint)
+    else:
+        _, problems = span(budget[2], ("retrain", "at_most"))
+        yield from problems
+
+
+def _at_least_one(section: Any, names: tuple[str, ...], key: Key) -> Iterator[Problem]:
+    for name in names:
+        if getattr(section, name) < 1:
+            yield Problem(f"`{name}` must be at least 1, not `{getattr(section, name)}`", (*key, name))

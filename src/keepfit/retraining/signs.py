@@ -1,0 +1,56 @@
+"""Reading the signs: what has changed, or gone wrong, since the champion was made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from keepfit.alerting.alert import Alert
+from keepfit.core.errors import DataError, NotFound
+from keepfit.home import Home
+from keepfit.models.model import find_model
+from keepfit.releases.release import Release
+from keepfit.retraining.policy import Signs
+from keepfit.retraining.settings import RetrainSettings
+from keepfit.runs.run import Plan, find_run
+
+DRIFTED_COLUMNS = 3
+"""Drift counts when this many columns have moved; one alone is a matter of the source."""
+
+
+def read_signs(
+    home: Home,
+    name: str,
+    live: Release | None,
+    alerts: Sequence[Alert],
+    settings: RetrainSettings,
+    plan: Callable[[], Plan],
+) -> Signs:
+    """The signs the project wants to act on. `plan` says what training would do now; asked only where needed."""
+    if live is None:
+        return Signs(live=False)
+    pages = {a.kind: a for a in reversed(alerts)}
+    performance, drifted = pages.get("performance"), [a for a in alerts if a.kind == "drift"]
+    data = code = None
+    if {"data", "code"} & set(settings.when):
+        data, code = _changes(home, name, live, plan)
+    return Signs(
+        live=True,
+        performance=performance.text if performance else None,
+        drift=drifted[0].text if len(drifted) >= DRIFTED_COLUMNS else None,
+        data=data,
+        code=code,
+    )
+
+
+def _changes(home: Home, name: str, live: Release, plan: Callable[[], Plan]) -> tuple[str | None, str | None]:
+    try:
+        now = plan()
+    except (DataError, NotFound):
+        return None, None  # what is wrong with the data is a symptom of its own
+    made = find_run(home, find_model(home, name, live.model).run)
+    data = [d for d, id in now.data.items() if made.data.get(d) != id]
+    code = sorted({p for p, _ in set(now.code.items()) ^ set(made.code.items())})
+    return (
+        f"new version of {', '.join(data)}" if data else None,
+        f"{', '.join(code)} changed" if code else None,
+    )

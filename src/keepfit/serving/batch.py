@@ -1,0 +1,134 @@
+"""Greedy batching without timers: each batch is whatever queued while the last one was scored."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from keepfit.serving.desired import Release
+from keepfit.serving.problems import UNAVAILABLE, Problem
+from keepfit.serving.wire import Row
+
+LARGEST = 512
+"""Rows in one batch, so that single rows do not wait behind whole tables."""
+TRIES = 2
+"""Times a row may be in a batch whose scorer dies."""
+
+
+class Prediction(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """The answer for one row."""
+
+    id: str
+    prediction: Any
+    probabilities: dict[str, float] | None = None
+
+
+class Ask:
+    """The rows of one request, until all of them have an answer."""
+
+    __slots__ = ("answers", "body", "done", "left", "release", "rows", "since", "tries")
+
+    def __init__(self, rows: Sequence[Row], body: bytes, loop: asyncio.AbstractEventLoop) -> None:
+        self.rows = rows
+        self.body = body
+        self.since = loop.time()
+        self.done: asyncio.Future[None] = loop.create_future()
+        self.tries = 0
+        self.release: Release | None = None
+        """Which release answered."""
+        self.restart(rows)
+
+    def restart(self, rows: Sequence[Row]) -> None:
+        """Forget all answers so far: another model will give them."""
+        self.rows = rows
+        self.left = len(rows)
+        self.answers: list[Prediction | Problem] = [UNAVAILABLE] * len(rows)
+
+    def give_up(self) -> None:
+        """Wait no longer: rows without an answer stay unavailable."""
+        self.left = 0
+        if not self.done.done():
+            self.done.set_result(None)
+
+    def answer(self, start: int, answers: Sequence[Prediction | Problem], release: Release | None) -> None:
+        """Take the answers of some rows."""
+        self.answers[start : start + len(answers)] = answers
+        self.left -= len(answers)
+        self.release = release or self.release
+        if self.left == 0 and not self.done.done():
+            self.done.set_result(None)
+
+
+class Piece(NamedTuple):
+    """Neighbouring rows of one request."""
+
+    ask: Ask
+    start: int
+    stop: int
+
+    @property
+    def rows(self) -> Sequence[Row]:
+        return self.ask.rows[self.start : self.stop]
+
+
+class Queue:
+    """Rows waiting for a scorer."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Piece] = deque()
+        self._alone: deque[Piece] = deque()
+        self.rows = 0
+        self.largest = LARGEST
+
+    def put(self, ask: Ask) -> None:
+        """Add all rows of a request."""
+        self._waiting.append(Piece(ask, 0, len(ask.rows)))
+        self.rows += len(ask.rows)
+
+    def put_back(self, pieces: Sequence[Piece]) -> None:
+        """Try these again after their scorer died: each on its own, since one of them may be the cause.
+
+        Those that have been tried often enough are answered as unavailable.
+        """
+        for piece in pieces:
+            piece.ask.tries += 1
+            if piece.ask.tries >= TRIES:
+                piece.ask.answer(piece.start, [UNAVAILABLE] * (piece.stop - piece.start), None)
+            else:
+                self._alone.append(piece)
+                self.rows += piece.stop - piece.start
+
+    def take(self) -> list[Piece]:
+        """The next batch: all that waits, up to its largest size; empty when nothing waits."""
+        if self._alone:
+            pieces = [self._alone.popleft()]
+        else:
+            pieces, room = [], self.largest
+            while room > 0 and self._waiting:
+                piece = self._waiting.popleft()
+                if piece.stop - piece.start > room:
+                    cut = piece.start + room
+                    self._waiting.append(piece._replace(start=cut))
+                    piece = piece._replace(stop=cut)
+                pieces.append(piece)
+                room -= piece.stop - piece.start
+        self.rows -= sum(p.stop - p.start for p in pieces)
+        return pieces
+
+    def drop(self, give_up: Callable[[Ask], bool]) -> list[Ask]:
+        """Take out the requests that `give_up` says yes to; each once, however many pieces it has."""
+        gone: dict[int, Ask] = {}
+        for queue in (self._alone, self._waiting):
+            pieces = list(queue)
+            queue.clear()
+            for piece in pieces:
+                if give_up(piece.ask):
+                    gone[id(piece.ask)] = piece.ask
+                    self.rows -= piece.stop - piece.start
+                else:
+                    queue.append(piece)
+        return list(gone.values())

@@ -1,0 +1,219 @@
+"""The gateway's side of one resident release: its queue, its scorer process, and what happens when that dies."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from keepfit.core.errors import PackageError
+from keepfit.packages.package import Manifest
+from keepfit.serving.batch import Ask, Piece, Prediction, Queue
+from keepfit.serving.desired import Release
+from keepfit.serving.frames import FromScorer, Ready, Score, Scored, ToScorer, Unfit
+from keepfit.serving.ids import Ids
+from keepfit.serving.link import Link, open_link
+from keepfit.serving.log import Log, Source
+from keepfit.serving.metrics import Metrics
+from keepfit.serving.problems import ROW_PROBLEMS, Problem
+from keepfit.serving.signature import Signature
+
+LOADING = 120.0
+"""Seconds a scorer may take to load and prove itself."""
+PAUSES = (0.0, 0.5, 1.0, 2.0, 5.0)
+"""Seconds before a scorer is started again, after so many failed starts in a row."""
+
+_logger = logging.getLogger("keepfit.serving")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shared:
+    """What all lanes of a gateway use."""
+
+    records: Path
+    log: Log
+    metrics: Metrics
+    ids: Ids
+    hang: float
+    """Seconds the scorer may work on one batch."""
+
+
+class _Batch(msgspec.Struct):
+    pieces: list[Piece]
+    columns: bytes
+    rows: int
+    sent: float
+
+
+class Lane:
+    """Answers rows with one package, for as long as it is kept: a scorer that dies is started again."""
+
+    def __init__(self, release: Release, folder: Path, manifest: Manifest, shared: Shared) -> None:
+        self.release = release
+        self.folder = folder
+        self.manifest = manifest
+        self.signature = Signature(manifest.inputs)
+        self.queue = Queue()
+        self.ready = False
+        self.down_since = time.monotonic()
+        self.proof: Ready | None = None
+        """How the scorer last proved itself."""
+        self._shared = shared
+        self._link: Link | None = None
+        self._batch: _Batch | None = None
+        self._dispatching = False
+        self._closing = asyncio.Event()
+        self._keeper: asyncio.Task[None] | None = None
+        self._loop = asyncio.get_running_loop()
+
+    async def prove(self) -> None:
+        """Start the scorer and wait until it has loaded and answered its golden rows bit for bit.
+
+        Raises PackageError with the scorer's reason, or because it died or took too long.
+        """
+        link = await self._start()
+        self._keeper = asyncio.create_task(self._keep(link))
+
+    def put(self, ask: Ask) -> None:
+        """Queue the rows of a request for the next batch."""
+        self.queue.put(ask)
+        self._soon()
+
+    def tell(self, message: ToScorer) -> None:
+        """Tell the scorer of new online rows; one that is being started reads them itself."""
+        if self._link is not None:
+            self._link.send(message)
+
+    def tick(self, now: float) -> None:
+        """End the scorer if it hangs; to be called a few times a second."""
+        if self._batch is not None and now - self._batch.sent > self._shared.hang and self._link is not None:
+            _logger.warning("version %s hangs on a batch: starting it anew", self.release.version)
+            self._link.kill()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody waits for an answer from here."""
+        return self._batch is None and self.queue.rows == 0
+
+    @property
+    def pid(self) -> int | None:
+        """Of the scorer process."""
+        return self._link.pid if self._link else None
+
+    async def close(self) -> None:
+        """Answer what waits, then end the scorer."""
+        while not self.idle and self.ready:
+            await asyncio.sleep(0.01)
+        self._closing.set()
+        if self._link is not None:
+            self._link.kill()
+        if self._keeper is not None:
+            await self._keeper
+
+    async def _start(self) -> Link:
+        heard: asyncio.Future[FromScorer] = self._loop.create_future()
+
+        def hear(message: FromScorer) -> None:
+            if isinstance(message, Scored):
+                self._scored(message)
+            elif not heard.done():
+                heard.set_result(message)
+
+        link = self._link = await open_link(self.folder, self._shared.records, self._shared.hang / 2, hear)
+        done, _ = await asyncio.wait({heard, link.lost}, timeout=LOADING, return_when=asyncio.FIRST_COMPLETED)
+        said = heard.result() if heard.done() else None
+        if isinstance(said, Ready) and not link.lost.done():
+            self.proof = said
+            self.queue.limit(together=said.together)
+            self.ready = True
+            self._soon()
+            return link
+        link.kill()
+        await link.reap()
+        self._link = None
+        if isinstance(said, Unfit):
+            raise PackageError(said.reason)
+        raise PackageError("its process died while loading" if done else f"it did not load within {LOADING:g} seconds")
+
+    async def _keep(self, link: Link) -> None:
+        """Start the scorer again whenever it dies, until the lane is closed."""
+        failures = 0
+        while True:
+            if self._link is link:
+                await link.lost
+                self._fell()
+                await link.reap()
+            if self._closing.is_set():
+                return
+            self._shared.metrics.restarts += 1
+            try:
+                link = await self._start()
+                failures = 0
+            except (PackageError, OSError) as problem:
+                failures += 1
+                _logger.warning("version %s cannot be started again: %s", self.release.version, problem)
+                pause = PAUSES[min(failures, len(PAUSES) - 1)]
+                try:
+                    await asyncio.wait_for(self._closing.wait(), pause)
+                except TimeoutError:
+                    continue
+
+    def _fell(self) -> None:
+        """The scorer is gone: what it was working on is tried again."""
+        self.ready, self._link = False, None
+        self.down_since = time.monotonic()
+        batch, self._batch = self._batch, None
+        if batch is not None:
+            self.queue.put_back(batch.pieces)
+
+    def _soon(self) -> None:
+        """Send the next batch when this turn of the event loop, with all requests it brings, is over."""
+        if not self._dispatching:
+            self._dispatching = True
+            self._loop.call_soon(self._dispatch)
+
+    def _dispatch(self) -> None:
+        self._dispatching = False
+        if self._batch is not None or not self.ready or self._link is None:
+            return
+        pieces = self.queue.take()
+        if not pieces:
+            return
+        rows = [row for piece in pieces for row in piece.rows]
+        columns = self.signature.pack(rows)
+        self._batch = _Batch(pieces, columns, len(rows), time.monotonic())
+        self._shared.metrics.batches.add(len(rows))
+        self._link.send(Score(msgspec.Raw(columns)))
+
+    def _scored(self, message: Scored) -> None:
+        batch, self._batch = self._batch, None
+        if batch is None:
+            return
+        self._dispatch()
+        ids = self._shared.ids.take(batch.rows)
+        self._shared.log.append(self._source(), ids, batch.columns, message.values)
+        answers = self._answers(ids, message)
+        at = 0
+        for piece in batch.pieces:
+            end = at + piece.stop - piece.start
+            piece.ask.answer(piece.start, answers[at:end], self.release)
+            at = end
+
+    def _answers(self, ids: Sequence[str], message: Scored) -> list[Prediction | Problem]:
+        levels = self.manifest.levels
+        answers: list[Prediction | Problem]
+        if levels is None:
+            answers = [Prediction(id, value) for id, value in zip(ids, message.values, strict=True)]
+        else:
+            answers = [_of_levels(id, levels, value) for id, value in zip(ids, message.values, strict=True)]
+        for row, problem in message.failed.items():
+            answers[row] = ROW_PROBLEMS[problem]
+        self._shared.metrics.rows += len(answers)
+        self._shared.metrics.rows_failed += len(message.failed)
+        return answers

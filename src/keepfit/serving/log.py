@@ -1,0 +1,202 @@
+"""The prediction log: every answer with its inputs. Bounded in what it costs, and never in the way of an answer."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import polars as pl
+
+from keepfit.core.errors import StoreError
+from keepfit.core.files import sweep
+from keepfit.datasets.read import naive
+from keepfit.serving.ids import parts
+from keepfit.serving.journal import Journal, Record, journals, read_journal
+from keepfit.serving.segments import (
+    holding,
+    merge_small,
+    newest,
+    remove_replaced,
+    segments,
+    together,
+    write_segment,
+)
+from keepfit.serving.tables import table
+
+OWN: dict[str, pl.DataType] = {
+    "id": pl.String(),
+    "time": pl.Datetime("us"),
+    "event_time": pl.Datetime("us"),
+    "model": pl.String(),
+    "version": pl.Int64(),
+    "release": pl.String(),
+}
+"""The log's own columns; after them come the inputs, `prediction`, and for multiclass models `probabilities`."""
+
+ROWS = 10_000
+SECONDS = 30.0
+"""A journal becomes a segment after so many rows, or so long."""
+
+_LATEST = datetime.max
+_EARLIEST = datetime.min
+_logger = logging.getLogger("keepfit.serving")
+
+
+class Log:
+    """Takes predictions, and turns journals into segments in a thread of its own."""
+
+    def __init__(self, folder: Path, instance: str, dropped: Callable[[int], None]) -> None:
+        self._folder = folder
+        self._journal = Journal(folder, instance)
+        self._dropped = dropped
+        self._working = threading.Lock()
+        self._wake = threading.Event()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._work, name="prediction log", daemon=True)
+
+    def start(self) -> None:
+        """Take up what an earlier process left, and start. A disk that refuses costs the log, not the start."""
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            sweep(self._folder)
+            remove_replaced(self._folder)
+            self._journal.follow(newest(self._folder))
+            self._journal.turn()
+        except OSError as problem:
+            _logger.warning("the prediction log cannot be written: %s", problem)
+        self._thread.start()
+
+    def append(self, source: msgspec.Raw, ids: Sequence[str], columns: bytes, values: Sequence[Any]) -> None:
+        """Keep the predictions of a batch; when the disk refuses they are counted as dropped."""
+        if not self._journal.append(source, ids, columns, values):
+            self._dropped(len(ids))
+        elif self._journal.rows >= ROWS:
+            self._wake.set()
+
+    def flush(self) -> None:
+        """Turn all that has been appended into segments, in the caller's thread; raises StoreError."""
+        with self._working:
+            try:
+                self._journal.turn()
+            except OSError as problem:
+                raise StoreError(f"the prediction log cannot be written: {problem.strerror}") from problem
+            problems = [p for path in self._journal.finished() if (p := _to_segment(self._folder, path))]
+            if problems:
+                raise problems[0]
+            merge_small(self._folder)
+
+    def close(self) -> None:
+        """Flush and stop."""
+        self._stopping = True
+        self._wake.set()
+        self._thread.join()
+        self._journal.close()
+
+    def _work(self) -> None:
+        while True:
+            stopping = self._stopping
+            try:
+                self.flush()
+            except Exception as problem:  # whatever it is, answers must go on; what is left is tried again
+                _logger.warning("the prediction log is behind: %s", problem)
+            if stopping:
+                return
+            self._wake.wait(SECONDS)
+            self._wake.clear()
+
+
+def read_log(folder: Path, since: datetime | None = None, until: datetime | None = None) -> pl.DataFrame:
+    """The logged predictions with `since <= event_time < until`, in no order; what is in a journal is not yet among them.
+
+    Columns are those of OWN, the inputs, `prediction`, and for multiclass models `probabilities`
+    (in the order of the levels). Only files whose names fit the times are opened.
+    """
+    low = naive(since) if since else _EARLIEST
+    high = naive(until) if until else _LATEST
+    for _ in range(10):
+        try:
+            picked = [s.path for s in segments(folder) if s.since < high and s.until >= low]
+            tables = [pl.read_parquet(path, glob=False) for path in picked]
+        except FileNotFoundError:
+            continue  # merged into another segment meanwhile
+        inside = pl.col("event_time").is_between(low, high, closed="left")
+        return together([t.filter(inside) for t in tables]) if tables else pl.DataFrame(schema=OWN)
+    raise StoreError("the prediction log changes faster than it can be read", where=str(folder))
+
+
+def find_prediction(folder: Path, id: str) -> dict[str, Any] | None:
+    """One logged prediction by its id, column -> value; None when it is not in the log."""
+    made, _ = parts(id)
+    for _ in range(2):  # between the two looks a journal may have become a segment
+        for segment in holding(made, segments(folder)):
+            try:
+                found = pl.scan_parquet(segment.path, glob=False).filter(pl.col("id") == id).collect()
+            except FileNotFoundError:
+                continue
+            if found.height:
+                return found.row(0, named=True)
+        for path in journals(folder):
+            try:
+                records = [r for r in read_journal(path) if id in r.ids]
+            except FileNotFoundError:
+                continue
+            if records:
+                return next((r for r in rows_of(records).rows(named=True) if r["id"] == id), None)
+    return None
+
+
+def rows_of(records: Iterable[Record]) -> pl.DataFrame:
+    """The rows of journal records that got an answer, as they stand in segments."""
+    by_source: dict[bytes, list[Record]] = {}
+    for record in records:
+        by_source.setdefault(msgspec.msgpack.encode(record.source), []).append(record)
+    tables = [_table(group) for group in by_source.values()]
+    return together(tables) if tables else pl.DataFrame(schema=OWN)
+
+
+def input_column(name: str) -> str:
+    """What an input is called in the log: its own name, unless the log has a column of that name."""
+    return f"{name} (input)" if name in OWN or name in ("prediction", "probabilities") else name
+
+
+def _table(records: Sequence[Record]) -> pl.DataFrame:
+    source = records[0].source
+    columns = [[v for part in parts for v in part] for parts in zip(*(r.columns for r in records), strict=True)]
+    inputs = table(source.inputs, columns)
+    times = np.repeat([r.time for r in records], [len(r.ids) for r in records])
+    time = pl.Series("time", times, dtype=pl.Int64).cast(OWN["time"])
+    event = inputs[source.event_time].alias("event_time") if source.event_time else time.alias("event_time")
+    own = pl.DataFrame([pl.Series("id", [id for r in records for id in r.ids]), time, event.fill_null(time).clip(_EARLIEST, _LATEST)])
+    labelled = own.with_columns(
+        model=pl.lit(source.model), version=pl.lit(source.version, pl.Int64), release=pl.lit(source.release)
+    )
+    named = inputs.rename({name: input_column(name) for name in inputs.columns})
+    answers = _answers([v for r in records for v in r.values], source.levels)
+    return pl.concat([labelled, named, answers], how="horizontal").filter(pl.col("prediction").is_not_null())
+
+
+def _answers(values: list[Any], levels: list[str] | None) -> pl.DataFrame:
+    if levels is None:
+        return pl.DataFrame({"prediction": values}, schema={"prediction": pl.Float64})
+    best = [None if v is None else levels[int(np.argmax(v))] for v in values]
+    schema = {"prediction": pl.String(), "probabilities": pl.List(pl.Float64)}
+    return pl.DataFrame({"prediction": best, "probabilities": values}, schema=schema)
+
+
+def _to_segment(folder: Path, journal: Path) -> Exception | None:
+    """A journal becomes a segment, and only then is removed; what was in the way, if anything."""
+    try:
+        rows = rows_of(read_journal(journal))
+        if rows.height:
+            write_segment(folder, rows, journal.stem, journal.stem)
+        journal.unlink(missing_ok=True)
+    except Exception as problem:  # one journal that cannot be read must not hold up the others
+        return problem
+    return None

@@ -1,0 +1,131 @@
+"""What clients bring after the fact, in one SQLite file: labels, and the newest rows of side datasets."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from keepfit.core.errors import StoreError
+
+T = TypeVar("T")
+
+NEWEST = 200
+"""Rows kept per key of a side dataset."""
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS labels (
+    id TEXT PRIMARY KEY, label BLOB NOT NULL, received INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS online (
+    dataset TEXT NOT NULL, key BLOB NOT NULL, time INTEGER NOT NULL, row BLOB NOT NULL,
+    PRIMARY KEY (dataset, key, time)
+) STRICT, WITHOUT ROWID;
+"""
+
+
+class OnlineRow(msgspec.Struct, frozen=True):
+    """A row of a side dataset, found by its key and the time it happened."""
+
+    key: bytes
+    time: int
+    """Microseconds since 1970; 0 where the dataset has no event time."""
+    row: bytes
+    """Column -> value, as msgpack."""
+
+
+class Records:
+    """Labels and online rows. Safe to share between threads and processes.
+
+    What has been stored survives a crash of the process and of the machine. Every method raises
+    StoreError when the disk refuses; nothing is then half done.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._db = self._guard(self._open)
+
+    def store_labels(self, labels: Mapping[str, Any], received: int) -> None:
+        """Keep a label per prediction id, received at this time (microseconds); the newest delivery wins."""
+        rows = [(id, msgspec.json.encode(label), received) for id, label in labels.items()]
+        self._write(
+            "INSERT INTO labels VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET label = excluded.label, "
+            "received = excluded.received WHERE excluded.received >= labels.received",
+            rows,
+        )
+
+    def labels_of(self, ids: Sequence[str]) -> dict[str, Any]:
+        """The labels that have arrived for these predictions."""
+        asked = msgspec.json.encode(ids).decode()
+        found = self._read("SELECT id, label FROM labels WHERE id IN (SELECT value FROM json_each(?))", asked)
+        return {id: msgspec.json.decode(label) for id, label in found}
+
+    def count_labels(self) -> int:
+        """How many predictions have a label."""
+        return int(self._read("SELECT count(*) FROM labels")[0][0])
+
+    def store_rows(self, dataset: str, rows: Iterable[OnlineRow]) -> None:
+        """Keep rows of a side dataset in one transaction; of each key, the NEWEST newest stay."""
+        values = [(dataset, r.key, r.time, r.row) for r in rows]
+        keys = {(dataset, key, dataset, key, NEWEST - 1) for _, key, _, _ in values}
+        self._write(
+            "INSERT INTO online VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET row = excluded.row",
+            values,
+            "DELETE FROM online WHERE dataset = ? AND key = ? AND time < "
+            "(SELECT time FROM online WHERE dataset = ? AND key = ? ORDER BY time DESC LIMIT 1 OFFSET ?)",
+            list(keys),
+        )
+
+    def rows_of(self, dataset: str) -> list[dict[str, Any]]:
+        """All online rows of a dataset, of each key in order of time."""
+        found = self._read("SELECT row FROM online WHERE dataset = ? ORDER BY key, time", dataset)
+        return [msgspec.msgpack.decode(row) for (row,) in found]
+
+    def close(self) -> None:
+        """Let go of the file."""
+        with self._lock:
+            self._db.close()
+
+    def _open(self) -> sqlite3.Connection:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        db = sqlite3.connect(self._path, timeout=30, isolation_level=None, check_same_thread=False)
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+        db.executescript(_SCHEMA)
+        return db
+
+    def _read(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
+        def read() -> list[tuple[Any, ...]]:
+            with self._lock:
+                return self._db.execute(statement, values).fetchall()
+
+        return self._guard(read)
+
+    def _write(self, *pairs: Any) -> None:
+        """Run (statement, rows) pairs in one transaction."""
+
+        def write() -> None:
+            with self._lock:
+                self._db.execute("BEGIN IMMEDIATE")
+                try:
+                    for statement, rows in zip(pairs[::2], pairs[1::2], strict=True):
+                        self._db.executemany(statement, rows)
+                    self._db.execute("COMMIT")
+                except BaseException:
+                    self._db.rollback()
+                    raise
+
+        self._guard(write)
+
+    def _guard(self, work: Callable[[], T]) -> T:
+        try:
+            return work()
+        except (sqlite3.Error, OSError) as problem:
+            raise StoreError(
+                f"cannot use `{self._path.name}`: {problem}", where=str(self._path), hint=f"df -h {self._path.parent}"
+            ) from problem

@@ -1,0 +1,87 @@
+"""The state of a project on one screen: what is in production, how it is doing, what happens next and why."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from keepfit.alerting.alert import Alert, open_alerts
+from keepfit.core.clocks import duration, iso
+from keepfit.core.errors import KeepfitError
+from keepfit.home import Home
+from keepfit.loop import Action, decide, observe
+from keepfit.monitoring.symptom import Symptom
+from keepfit.monitoring.watch import Window, freshness, list_windows
+from keepfit.project import Project
+from keepfit.releases.release import Release
+from keepfit.retraining.policy import Trigger
+from keepfit.serving.client import endpoint
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """What `keepfit status` tells."""
+
+    project: str
+    now: datetime
+    live: Release | None
+    endpoint: str | None
+    """Address of the running endpoint."""
+    window: Window | None
+    """The newest one watched."""
+    alerts: list[Alert]
+    sources: list[Symptom]
+    """Datasets that are older than they may be."""
+    next: list[str]
+    """What the loop will do, and why."""
+    last: Trigger | None
+    problem: str | None = None
+    """Why the data cannot be looked at, if so."""
+
+    @property
+    def well(self) -> bool:
+        """Whether a model is in production and nobody needs to be told anything."""
+        pages = [a for a in self.alerts if a.severity == "page"]
+        return self.live is not None and not pages and not self.sources and self.problem is None
+
+
+def status(project: Project, home: Home) -> Status:
+    """The state of the project now."""
+    state = observe(project, home)
+    windows = list_windows(home, project.name, limit=1)
+    try:
+        sources, problem = freshness(home, project.datasets), None
+    except KeepfitError as error:
+        sources, problem = [], error.message
+    running = endpoint(home)
+    actions = decide(state)
+    return Status(
+        project=project.name,
+        now=home.clock.now(),
+        live=state.live,
+        endpoint=running.url if running else None,
+        window=windows[0] if windows else None,
+        alerts=open_alerts(home, project.name),
+        sources=sources,
+        next=[_told(a) for a in actions] or _waiting(project, state.last),
+        last=state.last,
+        problem=problem,
+    )
+
+
+def _told(action: Action) -> str:
+    if action.verb == "watch" and action.window:
+        return f"watch the window of {iso(action.window)}: it is over and its labels are due"
+    if action.verb == "trigger":
+        return f"train, because {action.reason}"
+    return f"{action.verb}: {action.reason}"
+
+
+def _waiting(project: Project, last: Trigger | None) -> list[str]:
+    told = []
+    if last and project.retrain.every:
+        told.append(f"train at {iso(last.time + duration(project.retrain.every))}, because of the schedule")
+    wishes = [w for w in project.retrain.when if not w.startswith("every ")]
+    if wishes:
+        told.append(f"train sooner on: {', '.join(wishes)} (at most {project.retrain.at_most})")
+    return told or ["nothing: no reason to retrain is given under [retrain] in keepfit.toml"]
