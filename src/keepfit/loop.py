@@ -52,7 +52,7 @@ class State:
     """The newest reason to train there has been."""
     done: dict[str, Fact] = field(default_factory=dict)
     """How far the trigger has come: model, verdict, package, trial."""
-    signs: Signs = field(default_factory=lambda: Signs(live=False))
+    signs: Signs = field(default_factory=lambda: Signs(live=None))
     retrain: RetrainSettings = field(default_factory=RetrainSettings)
     automatic: bool = True
 

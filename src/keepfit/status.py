@@ -63,7 +63,7 @@ def status(project: Project, home: Home) -> Status:
         window=windows[0] if windows else None,
         alerts=open_alerts(home, project.name),
         sources=sources,
-        next=[_told(a) for a in actions] or _waiting(project, state.last),
+        next=[_told(a) for a in actions] or _waiting(project, state.last, state.live),
         last=state.last,
         problem=problem,
     )
@@ -77,10 +77,11 @@ def _told(action: Action) -> str:
     return f"{action.verb}: {action.reason}"
 
 
-def _waiting(project: Project, last: Trigger | None) -> list[str]:
+def _waiting(project: Project, last: Trigger | None, live: Release | None) -> list[str]:
     told = []
-    if last and project.retrain.every:
-        told.append(f"train at {iso(last.time + duration(project.retrain.every))}, because of the schedule")
+    since = last.time if last else live.time if live else None
+    if since and project.retrain.every:
+        told.append(f"train at {iso(since + duration(project.retrain.every))}, because of the schedule")
     wishes = [w for w in project.retrain.when if not w.startswith("every ")]
     if wishes:
         told.append(f"train sooner on: {', '.join(wishes)} (at most {project.retrain.at_most})")

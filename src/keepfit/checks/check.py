@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-import polars as pl
-
 from keepfit.checks.code import check_code
 from keepfit.checks.data import check_data
-from keepfit.checks.gate import Verdict, record_verdict
+from keepfit.checks.gate import Verdict, record_verdict, verdict_of
 from keepfit.checks.model import check_model
 from keepfit.checks.requirement import CheckSettings
-from keepfit.datasets.dataset import Dataset
 from keepfit.home import Home
+from keepfit.ledger.fact import fact_id
 from keepfit.models.model import ModelVersion
 from keepfit.runs.run import find_run
 
@@ -23,15 +19,16 @@ def check(
     settings: CheckSettings,
     *,
     champion: str | None,
-    tables: Mapping[str, tuple[Dataset, pl.DataFrame]],
 ) -> Verdict:
     """The verdict on a model version, against the champion's package if there is one.
 
-    `tables` are the rows it learnt from, by dataset, for their contracts. The same model
-    against the same champion and demands has one verdict, however often it is asked for.
+    The same model against the same champion and demands has one verdict, however often it is asked for.
     """
+    key = ["model", model.id, champion, settings]
+    if known := home.ledger.get(fact_id("verdict", key)):
+        return verdict_of(known)
     run = find_run(home, model.run)
-    gates = check_data(tables)
+    gates = check_data(home, run)
     if settings.tests:
         references = [r for r in (run.spec["fit"], run.spec["features"]) if r]
         gates.append(check_code(home, run.subject, settings.tests, references))
@@ -40,7 +37,7 @@ def check(
         home,
         model.id,
         gates,
-        key=["model", model.id, champion, settings],
+        key=key,
         refs={"model": model.id, "run": run.id, **({"champion": champion} if champion else {})},
         stage="model",
     )

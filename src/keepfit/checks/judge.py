@@ -1,4 +1,4 @@
-"""The judging step, run in a process of its own: the champion's answers on the challenger's test rows, and the user's own checks."""
+"""The judging step, run in a process of its own: the champion's answers on the tested rows, and the user's checks."""
 
 from __future__ import annotations
 

@@ -43,15 +43,14 @@ class ReplayClock:
 
 def duration(text: str) -> timedelta:
     """`"24h"`, `"60d"`, `"20ms"`, `"1.5h"` or a sum such as `"1d 12h"` as a timedelta; UsageError otherwise."""
-    total, at = timedelta(), 0
+    total, rest = timedelta(), text
     try:
-        for match in iter(lambda: _DURATION.match(text, at), None):
-            number, unit = float(match[1]), match[2]
+        while match := _DURATION.match(rest):
+            number, unit, rest = float(match[1]), match[2], rest[match.end() :]
             total += timedelta(milliseconds=number) if unit == "ms" else timedelta(**{_UNITS[unit]: number})
-            at = match.end()
     except OverflowError:
         raise UsageError(f"`{text}` is longer than time is counted", hint="write less than 900000000d") from None
-    if at != len(text) or not text.strip():
+    if rest or not text.strip():
         raise UsageError(f"`{text}` is not a duration", hint="write a number and a unit: 20ms, 30s, 15m, 24h, 60d, 2w")
     return total
 

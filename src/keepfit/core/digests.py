@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import blake3
 import msgspec
 
-CHUNK = 1 << 19
+_CHUNK = 1 << 19
 """Bytes to read at a time: enough for several threads to hash, little enough to stay in the cache."""
 
 
@@ -26,11 +26,13 @@ def digest_file(path: Path) -> str:
         return digest_stream(file)
 
 
-def digest_stream(stream: BinaryIO) -> str:
-    """Digest of everything still to be read from a stream, by as many threads as pay off."""
+def digest_stream(stream: IO[bytes], copy_to: IO[bytes] | None = None) -> str:
+    """Digest of everything still to be read from a stream, which is also written to `copy_to` if given."""
     hasher = blake3.blake3(max_threads=blake3.blake3.AUTO)
-    while chunk := stream.read(CHUNK):
+    while chunk := stream.read(_CHUNK):
         hasher.update(chunk)
+        if copy_to is not None:
+            copy_to.write(chunk)
     return hasher.hexdigest()
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
 import polars as pl
 
+from keepfit.core.errors import ContractBroken
 from keepfit.datasets.dataset import Column, Dataset
 
 EXAMPLES = 5
@@ -24,6 +25,31 @@ class Breakage(msgspec.Struct, frozen=True, kw_only=True):
     rows: int
     examples: list[tuple[int, Any]] = []
     """The first rows that break it: row number (from 0) and value."""
+
+    @property
+    def told(self) -> str:
+        """What was found, with the first rows."""
+        first = ", ".join(f"row {row}: {value!r}" for row, value in self.examples[:3])
+        return f"{self.found}; {first}" if first else self.found
+
+
+class Kept(msgspec.Struct, frozen=True, kw_only=True):
+    """A contract that was kept."""
+
+    dataset: str
+    rows: int
+    columns: int
+
+
+def keep_contracts(tables: Sequence[tuple[Dataset, pl.DataFrame]]) -> list[Kept]:
+    """Hold each table against its dataset's contract; ContractBroken, naming every broken promise, otherwise."""
+    broken = [f"  {d.name}.{b.column}: {b.rule}, but {b.told}" for d, t in tables for b in check_contract(t, d)]
+    if broken:
+        raise ContractBroken(
+            "the data breaks its contract:\n" + "\n".join(broken),
+            hint="mend the data, or the columns under [data] in keepfit.toml",
+        )
+    return [Kept(dataset=d.name, rows=t.height, columns=len(d.columns)) for d, t in tables]
 
 
 class _Rule(msgspec.Struct, frozen=True):

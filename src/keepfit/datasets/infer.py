@@ -6,7 +6,7 @@ import csv
 import glob
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ TIMES = ("event_time", "timestamp", "datetime", "time", "date", "ts", "created_a
 """Names that an event time goes by, the likeliest first."""
 CATEGORY_LEVELS = 200
 """Text with more levels than this is no category: trees take at most 255."""
+SAMPLE = 1000
+"""Rows that rule out most types before all rows are tried."""
 CLASS_LEVELS = 20
 """Whole numbers from 0 or 1 up without a gap are classes when they are a label with so few levels."""
 
@@ -157,34 +159,42 @@ def _check_header(file: Path) -> None:
 def _types(frame: pl.LazyFrame, *, csv_files: bool) -> tuple[dict[str, ColumnType], dict[str, str]]:
     """The narrowest type that loses no value, by column, and why the other columns are left out."""
     schema = frame.collect_schema()
-    texts = [n for n, t in schema.items() if isinstance(t, pl.String | pl.Categorical | pl.Enum)]
-    may_be = _NARROWER if csv_files else {t: g for t, g in _NARROWER.items() if t in ("date", "timestamp")}
-    found = frame.select(
-        e.alias(f"{i} {kind}") for i, n in enumerate(texts) for kind, e in _misfits(pl.col(n), may_be).items()
-    ).collect()
-    misfits = found.row(0, named=True) if texts else {}
+    tried = [kind for kind in _NARROWER if csv_files or kind in ("date", "timestamp")]
+    texts = {n: tried for n, t in schema.items() if isinstance(t, pl.String | pl.Categorical | pl.Enum)}
+    likely = {name: kinds for name, (_, kinds) in _fitting(frame.head(SAMPLE), texts).items()}
+    found = _fitting(frame, likely)
     types: dict[str, ColumnType] = {}
     left_out: dict[str, str] = {}
     for name, dtype in schema.items():
         kind = _type_of(dtype)
-        if name in texts and misfits[f"{texts.index(name)} filled"]:
-            kind = next((k for k in may_be if not misfits[f"{texts.index(name)} {k}"]), "text")
+        if name in found and found[name][0]:
+            kind = next(iter(found[name][1]), "text")
         if not name:
             left_out[name] = "it has no name"
         elif kind:
             types[name] = kind
         else:
-            plain = dtype == pl.Null() or name in texts
-            left_out[name] = "it holds no value" if plain else f"{dtype} values cannot be used"
+            empty = dtype == pl.Null() or name in texts
+            left_out[name] = "it holds no value" if empty else f"{dtype} values cannot be used"
     return types, left_out
 
 
-def _misfits(column: pl.Expr, may_be: Iterable[ColumnType]) -> dict[str, pl.Expr]:
-    """How many values there are, and how many would be lost as each type."""
-    text = column.cast(pl.String)
-    there = text.is_not_null() & ~text.is_in(MISSING)
-    fits = {kind: _NARROWER[kind](text) & parse(text, DTYPES[kind]).is_not_null() for kind in may_be}
-    return {"filled": there.sum()} | {kind: (there & ~fit).sum() for kind, fit in fits.items()}
+def _fitting(frame: pl.LazyFrame, texts: dict[str, list[ColumnType]]) -> dict[str, tuple[int, list[ColumnType]]]:
+    """For columns of text, how many values they hold, and which of the types they are tried as lose none."""
+    measures = []
+    for i, (name, kinds) in enumerate(texts.items()):
+        text = pl.col(name).cast(pl.String)
+        there = text.is_not_null() & ~text.is_in(MISSING)
+        measures.append(there.sum().alias(f"{i}"))
+        for kind in kinds:
+            fits = _NARROWER[kind](text) & parse(text, DTYPES[kind]).is_not_null()
+            measures.append((there & ~fits).sum().alias(f"{i} {kind}"))
+    if not measures:
+        return {}
+    found = frame.select(measures).collect().row(0, named=True)
+    return {
+        n: (found[f"{i}"], [k for k in kinds if not found[f"{i} {k}"]]) for i, (n, kinds) in enumerate(texts.items())
+    }
 
 
 _NARROWER: dict[ColumnType, Callable[[pl.Expr], pl.Expr]] = {

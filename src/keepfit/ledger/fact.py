@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, Protocol
@@ -26,7 +27,7 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
     refs: dict[str, str] = {}
     """Role -> fact id or object digest this fact rests on."""
     attributes: dict[str, float | str] = {}
-    """What `find` may filter and order by."""
+    """What `find` may filter and order by; numbers are finite."""
 
 
 def fact(
@@ -43,7 +44,8 @@ def fact(
     """A fact whose id follows from `key` (by default from everything in it).
 
     Two writers with the same kind and key make the same id, so doing a thing again after a
-    crash records it once.
+    crash records it once. A number that is not finite has no place in an order: it is left out
+    of the attributes.
     """
     content = key if key is not None else [subject, time, actor, body, refs, attributes]
     return Fact(
@@ -54,7 +56,7 @@ def fact(
         actor=actor,
         body=dict(body or {}),
         refs=dict(refs or {}),
-        attributes=dict(attributes or {}),
+        attributes={n: v for n, v in (attributes or {}).items() if isinstance(v, str) or math.isfinite(v)},
     )
 
 
@@ -72,7 +74,7 @@ class Move(msgspec.Struct, frozen=True):
 
 
 class Where(msgspec.Struct, frozen=True):
-    """A condition on an indexed attribute."""
+    """A condition on an indexed attribute: met by facts that have it, as a number if `value` is one, else as text."""
 
     attribute: str
     is_: Comparison
@@ -80,7 +82,11 @@ class Where(msgspec.Struct, frozen=True):
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True):
-    """Which facts, in which order. Newest appended first unless `order` names an attribute."""
+    """Which facts, in which order.
+
+    Newest appended first, or oldest first when not `descending`. With `order`, by that
+    attribute: numbers below text, ties newest first, and facts that lack it last.
+    """
 
     kind: str | None = None
     subject: str | None = None
@@ -105,6 +111,8 @@ class Point(msgspec.Struct, frozen=True):
 class Ledger(Protocol):
     """Append-only facts and movable names. Safe to share between threads and processes.
 
+    A fact comes back as JSON holds it: tuples as lists, numbers that are not finite as None.
+
     Whatever has been acknowledged survives a crash of the process and of the machine. Every
     method raises StoreError when the storage refuses; nothing is then half done.
     """
@@ -113,7 +121,8 @@ class Ledger(Protocol):
         """Record facts and move names, all or nothing; gives back what the ledger now holds under each id.
 
         A fact whose id is already there is left as it is, and the older one is given back.
-        Raises NameMoved, having recorded nothing, when a name is not where `old` says.
+        Raises, having recorded nothing, NameMoved when a name is not where `old` says, and
+        UsageError when it would point at no fact, or when a fact holds what JSON cannot.
         """
         ...
 

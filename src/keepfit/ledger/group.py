@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import weakref
 from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 from keepfit.core.errors import StoreError
 
@@ -34,6 +36,11 @@ class Group(Generic[C]):
 
     def __init__(self, commit: Callable[[Sequence[Work[C]]], None]) -> None:
         self._commit = commit
+        self.start()
+        _GROUPS.add(self)
+
+    def start(self) -> None:
+        """Begin with nobody waiting."""
         self._turn = threading.Condition()
         self._queue: list[Work[C]] = []
         self._busy = False
@@ -74,3 +81,14 @@ class Group(Generic[C]):
                 for work in batch:
                     work.done = True
                 self._turn.notify_all()
+
+
+_GROUPS: weakref.WeakSet[Group[Any]] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for group in _GROUPS:  # the threads that led or waited are not here
+        group.start()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -40,7 +41,7 @@ def row_of(fact: Fact) -> Row:
     """The fact in columns; UsageError when something in it cannot be kept."""
     try:
         attributes = {name: scalar(value) for name, value in fact.attributes.items()}
-        texts = (canonical(part).decode() for part in (fact.body, fact.refs, attributes))
+        texts = (msgspec.json.encode(part).decode() for part in (fact.body, fact.refs, attributes))
         row = Row(fact.id, fact.kind, fact.subject, microseconds(fact.time), fact.actor, *texts)
         canonical(row)
     except (TypeError, ValueError, OverflowError, RecursionError) as problem:
@@ -72,18 +73,16 @@ def link(chain: str, number: int, recorded: int, row: Row) -> str:
     return digest_bytes(chain.encode() + canonical([number, recorded, *row]))
 
 
-def point_row(series: str, point: Point) -> tuple[str, int, float | None, int]:
-    """A value of a series in columns, NaN as None; UsageError when it cannot be kept."""
+def point_rows(series: str, points: Iterable[Point]) -> list[tuple[str, int, float, int]]:
+    """Values of a series in columns; UsageError when they are not numbers."""
     try:
-        canonical(series)
-        value = float(point.value)
-        return series, _step(point.step), None if math.isnan(value) else value, microseconds(point.time)
+        return [(series, int(point.step), float(point.value), microseconds(point.time)) for point in points]
     except (TypeError, ValueError, OverflowError) as problem:
-        raise UsageError(f"`{point}` cannot be recorded in `{series}`: {problem}") from problem
+        raise UsageError(f"a value cannot be recorded in `{series}`: {problem}") from problem
 
 
 def point_of(step: int, value: float | None, time: int) -> Point:
-    """The value of a series that columns hold."""
+    """The value of a series that columns hold; SQL knows no NaN, only its absence."""
     return Point(step, math.nan if value is None else value, moment(time))
 
 
@@ -98,15 +97,9 @@ def scalar(value: float | str) -> float | str:
 
 def microseconds(time: datetime) -> int:
     """Microseconds since 1970 UTC, exactly."""
-    return (utc(time) - _EPOCH) // _MICROSECOND
+    return ((time if time.tzinfo is UTC else utc(time)) - _EPOCH) // _MICROSECOND
 
 
 def moment(micro: int) -> datetime:
     """The time that so many microseconds since 1970 UTC are."""
     return _EPOCH + micro * _MICROSECOND
-
-
-def _step(step: int) -> int:
-    if not -(2**63) <= step < 2**63:
-        raise ValueError("a step has 64 bits")
-    return int(step)

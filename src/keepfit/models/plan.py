@@ -61,17 +61,6 @@ def plan_training(
     )
 
 
-def window_rows(home: Home, main: Dataset, plan: Plan) -> pl.DataFrame:
-    """The main dataset's rows that a plan learns from and tests on, labelled or not."""
-    spec = msgspec.convert(plan.spec, TrainSpec)
-    rows = read_files(find_files(home.root, main), main)
-    if spec.known:
-        rows = known_at(rows, main, spec.known)
-    if spec.start and main.event_time:
-        rows = rows.filter(pl.col(main.event_time) >= spec.start.replace(tzinfo=None))
-    return rows.collect()
-
-
 def _horizon(home: Home, main: Dataset) -> tuple[datetime | None, datetime | None]:
     """When the newest known label became known, and the end of that row's day.
 

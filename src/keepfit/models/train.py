@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from keepfit.core.errors import NotEnoughData, UserCodeError
+from keepfit.datasets.contract import Kept, keep_contracts
 from keepfit.datasets.dataset import Dataset
 from keepfit.datasets.profile import profile
 from keepfit.datasets.read import known_at, naive, read_files
@@ -74,9 +75,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def train(folder: Path) -> None:
-    """Read `spec.json`, `code/` and `data/`; leave model, test predictions, golden rows, baseline and summary in `out/`."""
+    """Read `spec.json`, `code/` and `data/`; leave model, tested and golden rows, baseline and summary in `out/`."""
     spec = msgspec.json.decode((folder / "spec.json").read_bytes(), type=TrainSpec)
-    rows, sides = tables(folder / "data", spec)
+    rows, sides, kept = tables(folder / "data", spec)
     cut = _first_test_row(rows, spec)
     if cut < 2 or rows.height - cut < 2:
         raise NotEnoughData(
@@ -107,22 +108,26 @@ def train(folder: Path) -> None:
     (out / "model.skops").write_bytes(skops.dump(model, spec.trust))
     _write_test(rows[test], tested, prediction, truth[test], out)
     _write_baseline(rows.head(cut), predict(model, _form(features.head(cut), pandas), spec.task), spec, out)
+    (out / "contracts.json").write_bytes(msgspec.json.encode(kept))
     _write_summary(rows, cut, truth, levels, features, model, pandas, spec, out)
 
 
-def tables(data: Path, spec: TrainSpec) -> tuple[pl.DataFrame, dict[str, pl.DataFrame]]:
-    """The labelled main rows of the window in order of time, and the aligned rows of every side dataset."""
-    main = spec.main
-    frame = _table(data, main, spec.known).filter(pl.col(main.label or "").is_not_null())
-    if main.event_time:
-        if spec.start is not None:
-            frame = frame.filter(pl.col(main.event_time) >= naive(spec.start))
-        frame = frame.sort(main.event_time, maintain_order=True)
+def tables(data: Path, spec: TrainSpec) -> tuple[pl.DataFrame, dict[str, pl.DataFrame], list[Kept]]:
+    """The labelled main rows of the window in order of time, the rows of the side datasets aligned to them, the contracts.
+
+    Raises ContractBroken, naming every broken promise, when a table breaks its contract.
+    """
+    main, start = spec.main, spec.start
+    frame = _table(data, main, spec.known)
+    if main.event_time and start is not None:
+        frame = frame.filter(pl.col(main.event_time) >= naive(start))
     rows = frame.collect()
-    aligned = {
-        side.name: align(rows, main.event_time, side, _table(data, side, spec.known).collect()) for side in spec.sides
-    }
-    return rows, aligned
+    sides = {side.name: _table(data, side, spec.known).collect() for side in spec.sides}
+    kept = keep_contracts([(main, rows), *((side, sides[side.name]) for side in spec.sides)])
+    rows = rows.filter(pl.col(main.label or "").is_not_null())
+    if main.event_time:
+        rows = rows.sort(main.event_time, maintain_order=True)
+    return rows, {s.name: align(rows, main.event_time, s, sides[s.name]) for s in spec.sides}, kept
 
 
 def encode(label: pl.Series, task: Task) -> tuple[Array, list[str] | None]:
@@ -184,7 +189,7 @@ def blocks(rows: pl.DataFrame, time: str | None) -> pl.Series:
 
 
 def _write_test(rows: pl.DataFrame, sides: dict[str, pl.DataFrame], prediction: Array, truth: Array, out: Path) -> None:
-    """The tested rows with all that was joined to them, what the model says of them, and the truth; some become golden."""
+    """The tested rows with all that was joined to them, what the model says, and the truth; some become golden."""
     test = rows.with_columns(
         *(side.to_struct(f"{SIDE}{name}") for name, side in sides.items()),
         pl.Series(PREDICTION, prediction),

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from keepfit.core.digests import digest_stream
+
 
 class Objects(Protocol):
     """Bytes by digest (BLAKE3). An object, once put, never changes."""
@@ -38,3 +40,9 @@ def read(objects: Objects, digest: str) -> bytes:
     """The whole object in memory."""
     with objects.open(digest) as stream:
         return stream.read()
+
+
+def is_whole(objects: Objects, digest: str) -> bool:
+    """Whether the object's bytes still are those that were put; NotFound when there is none."""
+    with objects.open(digest) as stream:
+        return digest_stream(stream) == digest

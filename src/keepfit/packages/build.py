@@ -7,7 +7,6 @@ import zipfile
 
 import msgspec
 
-from keepfit.core.digests import canonical
 from keepfit.home import Home
 from keepfit.ledger import Fact, fact
 from keepfit.models.model import ModelVersion, summary_of
@@ -73,7 +72,7 @@ def _members(run: Run) -> dict[str, str]:
 def _archive(home: Home, manifest: Manifest, run: Run) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
-        envelope = sign(canonical(manifest), home.folder / "key")
+        envelope = sign(msgspec.json.encode(manifest), home.folder / "key")
         archive.writestr(zipfile.ZipInfo(ENVELOPE, _EPOCH), envelope)
         for name, digest in manifest.members.items():
             archive.writestr(zipfile.ZipInfo(name, _EPOCH), read(home.objects, digest))

@@ -42,9 +42,8 @@ def span(text: str | None, key: Key) -> tuple[timedelta | None, list[Problem]]:
         return None, []
     try:
         found = duration(text)
-    except (UsageError, OverflowError) as problem:
-        hint = problem.hint if isinstance(problem, UsageError) else None
-        return None, [Problem(f"`{text}` is not a duration", key, hint)]
+    except UsageError as problem:
+        return None, [Problem(problem.message, key, problem.hint)]
     return (found, []) if found else (None, [Problem(f"`{text}` is no time at all", key)])
 
 
@@ -59,8 +58,7 @@ def _dataset_rules(dataset: Dataset, key: Key) -> Iterator[Problem]:
     for extra in dataset.role("event time")[1:]:
         yield Problem(f"`{extra}` is a second event time beside `{dataset.event_time}`", (*key, extra))
     for setting, text in (("fresh", dataset.fresh), ("known_after", dataset.known_after)):
-        _, problems = span(text, (*key, setting))
-        yield from problems
+        yield from span(text, (*key, setting))[1]
         if text and not dataset.event_time:
             yield Problem(f"`{setting}` needs an event time, and `{name}` has none", (*key, setting), _TIME_HINT)
 

@@ -24,15 +24,16 @@ from keepfit.serving.settings import ServeSettings
 REASONS = ("performance", "drift", "data", "code")
 """What `retrain.when` may name beside `every <duration>`."""
 
-_MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _SHARE = re.compile(r"last (\d+(?:\.\d+)?)%")
 
 
 def rules(root: Path, parts: dict[str, Any]) -> Iterator[Problem]:
     """Every rule whose parts are there, applied; `parts` are named as in keepfit.toml, `data` a tuple of Dataset."""
     data = parts.get("data")
-    main = next((d for d in data if d.label), None) if data else None
-    if "model" in parts and not _MODEL.fullmatch(parts["model"]):
+    labelled = [d for d in data or () for _ in d.role("label")]
+    main = labelled[0] if len(labelled) == 1 else None  # with two labels, nothing that follows from one is told
+    if "model" in parts and not MODEL_NAME.fullmatch(parts["model"]):
         yield Problem(f"`{parts['model']}` is no name for a model", ("model",), "use letters, digits, `-`, `_` and `.`")
     if data is not None:
         yield from column_rules(data)
@@ -80,8 +81,7 @@ def _check_rules(root: Path, check: CheckSettings, main: Dataset | None) -> Iter
     task = TASKS.get(main.columns[main.label].type) if main and main.label else None
     yield from _metric_rules(check, task, key)
     if check.p99:
-        _, problems = span(check.p99.at_most, (*key, "p99", "at_most"))
-        yield from problems
+        yield from span(check.p99.at_most, (*key, "p99", "at_most"))[1]
     if check.slices:
         yield from _metric_rules(check.slices, task, (*key, "slices"))
         for i, name in enumerate(check.slices.by if main else ()):
@@ -110,11 +110,12 @@ def _serve_rules(serve: ServeSettings) -> Iterator[Problem]:
     if not 0 <= serve.port < 2**16:
         yield Problem(f"the port `{serve.port}` is not between 0 and {2**16 - 1}", ("serve", "port"))
     yield from _at_least_one(serve, ("max_rows", "max_body", "max_waiting"), ("serve",))
+    for name in ("hang", "patience"):
+        yield from span(getattr(serve, name), ("serve", name))[1]
 
 
 def _watch_rules(watch: WatchSettings) -> Iterator[Problem]:
-    _, problems = span(watch.window, ("watch", "window"))
-    yield from problems
+    yield from span(watch.window, ("watch", "window"))[1]
     yield from _at_least_one(watch, ("recent",), ("watch",))
     try:
         _ = watch.alarm_rate
@@ -126,17 +127,15 @@ def _retrain_rules(retrain: RetrainSettings) -> Iterator[Problem]:
     for i, reason in enumerate(retrain.when):
         key: Key = ("retrain", "when", i)
         if reason.startswith("every "):
-            _, problems = span(reason.removeprefix("every "), key)
-            yield from problems
+            yield from span(reason.removeprefix("every "), key)[1]
+            if reason.removeprefix("every ") != retrain.every:
+                yield Problem(f"`{reason}` is a second schedule beside `every {retrain.every}`", key)
         elif reason not in REASONS:
             yield Problem(f"`{reason}` is no reason to retrain", key, did_you_mean(reason, [*REASONS, "every 30d"]))
-    budget = re.fullmatch(r"(\d+) per (.+)", retrain.at_most)
-    if not budget or int(budget[1]) < 1:
-        hint = 'write at_most = "1 per 7d"'
-        yield Problem(f"`{retrain.at_most}` is not a budget of retrainings", ("retrain", "at_most"), hint)
-    else:
-        _, problems = span(budget[2], ("retrain", "at_most"))
-        yield from problems
+    try:
+        yield from span(retrain.pause, ("retrain", "at_most"))[1]
+    except UsageError as problem:
+        yield Problem(problem.message, ("retrain", "at_most"), problem.hint)
 
 
 def _at_least_one(section: Any, names: tuple[str, ...], key: Key) -> Iterator[Problem]:

@@ -17,19 +17,21 @@ from keepfit.project.sections import Sections
 
 def json_schema() -> dict[str, Any]:
     """The schema, from the same definitions that `load_project` holds the file against."""
-    (root,), parts = msgspec.json.schema_components([Sections], ref_template="#/$defs/{name}")
+    _, parts = msgspec.json.schema_components([Sections], ref_template="#/$defs/{name}")
     column, definitions = msgspec.json.schema_components([Column], ref_template="#/$defs/{name}")
     definitions |= parts
     definitions["DataSection"]["additionalProperties"] = column[0]
     for struct in _structs(Sections) | {Column}:
         for name, text in _descriptions(struct).items():
             definitions[struct.__name__]["properties"][name]["description"] = text
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": FILE,
+    root = definitions.pop("Sections")
+    found = {
+        "$schema": "http://json-schema.org/draft-07/schema#",  # the newest that TOML editors agree on
         **root,
-        "$defs": {name: _without_null(definitions[name]) for name in sorted(definitions)},
+        "title": FILE,
+        "$defs": {name: definitions[name] for name in sorted(definitions)},
     }
+    return {name: _sayable(part) for name, part in found.items()}
 
 
 def _structs(struct: type[msgspec.Struct]) -> set[type[msgspec.Struct]]:
@@ -59,13 +61,13 @@ def _descriptions(struct: type[msgspec.Struct]) -> dict[str, str]:
     return found
 
 
-def _without_null(schema: Any) -> Any:
-    """The schema without what TOML cannot say: there is no null, an unset key is left out."""
+def _sayable(schema: Any) -> Any:
+    """The schema without what TOML cannot say (there is no null), and without defaults that are whole sections."""
     if isinstance(schema, list):
-        return [_without_null(item) for item in schema]
+        return [_sayable(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
-    kept = {k: _without_null(v) for k, v in schema.items() if not (k == "default" and v is None)}
+    kept = {k: _sayable(v) for k, v in schema.items() if not (k == "default" and (v is None or isinstance(v, dict)))}
     if "anyOf" in kept:
         choices = [c for c in kept.pop("anyOf") if c != {"type": "null"}]
         kept = {**(choices[0] if len(choices) == 1 else {"anyOf": choices}), **kept}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 import msgspec
@@ -13,6 +13,9 @@ from keepfit.home import Home
 from keepfit.ledger import Fact, Query, fact
 from keepfit.ledger.fact import fact_id
 from keepfit.retraining.settings import RetrainSettings
+
+RETRY = timedelta(minutes=10)
+"""How long to wait after a training that failed while nothing is in production."""
 
 Ending = Literal["released", "refused", "failed", "waiting", "unchanged"]
 
@@ -32,7 +35,8 @@ class Trigger(msgspec.Struct, frozen=True, kw_only=True):
 class Signs(msgspec.Struct, frozen=True, kw_only=True):
     """What speaks for training again."""
 
-    live: bool
+    live: datetime | None
+    """Since when the champion has been in production."""
     performance: str | None = None
     """The alert on performance, in words."""
     drift: str | None = None
@@ -42,15 +46,16 @@ class Signs(msgspec.Struct, frozen=True, kw_only=True):
 
 def reason_to_train(settings: RetrainSettings, signs: Signs, last: Trigger | None, now: datetime) -> str | None:
     """Why to train now, or None. Pure: the same arguments give the same answer."""
-    if not signs.live and (last is None or now - last.time >= duration(settings.pause)):
-        return "nothing is in production"
-    if not signs.live or (last and now - last.time < duration(settings.pause)):
+    if signs.live is None:
+        again = last is None or now - last.time >= RETRY
+        return "nothing is in production" if again else None
+    if last and now - last.time < duration(settings.pause):
         return None
     for wish in ("performance", "drift", "data", "code"):
         told = getattr(signs, wish)
         if wish in settings.when and told:
             return f"{wish}: {told}"
-    if settings.every and (last is None or now - last.time >= duration(settings.every)):
+    if settings.every and now - (last.time if last else signs.live) >= duration(settings.every):
         return f"schedule: every {settings.every}"
     return None
 

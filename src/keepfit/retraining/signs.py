@@ -27,14 +27,14 @@ def read_signs(
 ) -> Signs:
     """The signs the project wants to act on. `plan` says what training would do now; asked only where needed."""
     if live is None:
-        return Signs(live=False)
+        return Signs(live=None)
     pages = {a.kind: a for a in reversed(alerts)}
     performance, drifted = pages.get("performance"), [a for a in alerts if a.kind == "drift"]
     data = code = None
     if {"data", "code"} & set(settings.when):
         data, code = _changes(home, name, live, plan)
     return Signs(
-        live=True,
+        live=live.time,
         performance=performance.text if performance else None,
         drift=drifted[0].text if len(drifted) >= DRIFTED_COLUMNS else None,
         data=data,

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from keepfit.core.digests import canonical
-from keepfit.core.errors import DataError, KeepfitError, NotEnoughData, PackageError, UserCodeError
+from keepfit.core.errors import ContractBroken, DataError, KeepfitError, NotEnoughData, PackageError, UserCodeError
 from keepfit.core.files import locked
 from keepfit.datasets.version import checkout, find_version
 from keepfit.engines import Outcome, Step
@@ -21,7 +21,7 @@ from keepfit.objects import read
 from keepfit.runs.environment import environment, pinned
 from keepfit.runs.run import Plan, Run, run_of
 
-_ERRORS = {e.code: e for e in (DataError, NotEnoughData, UserCodeError, PackageError)}
+_ERRORS = {e.code: e for e in (ContractBroken, DataError, NotEnoughData, UserCodeError, PackageError)}
 
 
 def execute(home: Home, plan: Plan, *, prepare: Callable[[Path], None] | None = None) -> Run:

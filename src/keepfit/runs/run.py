@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from keepfit.core.digests import digest_value
+from keepfit.core.digests import digest_bytes
 from keepfit.core.errors import NotFound
 from keepfit.home import Home
 from keepfit.ledger import Fact
@@ -32,7 +32,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def key(self) -> str:
-        return digest_value([1, self])
+        return digest_bytes(msgspec.json.encode([1, self]))  # in order: the order of columns can matter
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):

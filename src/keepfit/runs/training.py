@@ -11,7 +11,7 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     fit: str
     """`module:function` that takes X, y (and seed, and parameters by name) and returns a fitted model."""
     features: str | None = None
-    """`module:function` from tables to one row of features per row of the main dataset; the inputs themselves if unset."""
+    """`module:function` from tables to a row of features per row of the main one; the inputs themselves if unset."""
     window: str | None = None
     """How much of the newest labelled data to learn from and test on; everything if unset."""
     test: str = "last 20%"

@@ -26,13 +26,11 @@ def token_of(folder: Path) -> str:
 class Access:
     """The rule of who may call."""
 
-    def __init__(self, token: str, names: Iterable[str], port: int) -> None:
+    def __init__(self, token: str, names: Iterable[str], port: int, *, exact: Iterable[str] = ()) -> None:
+        """`names` are called with the port, `exact` just as they are."""
+        called = [f"{name}:{port}" for name in names] + ([*names] if port == 80 else [])
         self._bearer = f"Bearer {token}".encode()
-        self._hosts = {h.lower().encode() for name in names for h in (f"{name}:{port}", *([name] if port == 80 else ()))}
-
-    def allow(self, name: str) -> None:
-        """Take this exact Host header too."""
-        self._hosts.add(name.lower().encode())
+        self._hosts = {host.lower().encode() for host in [*called, *exact]}
 
     def check(self, headers: Headers) -> Rejection | None:
         """None, or why the call is refused: 421 for a wrong Host, 401 for a wrong token."""

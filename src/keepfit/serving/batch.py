@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -30,12 +31,17 @@ class Prediction(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 class Ask:
     """The rows of one request, until all of them have an answer."""
 
-    __slots__ = ("answers", "body", "done", "left", "release", "rows", "since", "tries")
+    __slots__ = ("answers", "body", "done", "ids", "left", "logged", "release", "rows", "since", "tries")
 
-    def __init__(self, rows: Sequence[Row], body: bytes, loop: asyncio.AbstractEventLoop) -> None:
-        self.rows = rows
+    def __init__(
+        self, rows: Sequence[Row], body: bytes, *, ids: Sequence[str] | None = None, logged: bool = True
+    ) -> None:
+        loop = asyncio.get_running_loop()
         self.body = body
-        self.since = loop.time()
+        self.ids = ids
+        """What the predictions are to be called; None: by ids of ours."""
+        self.logged = logged
+        self.since = time.monotonic()
         self.done: asyncio.Future[None] = loop.create_future()
         self.tries = 0
         self.release: Release | None = None
@@ -82,7 +88,11 @@ class Queue:
         self._waiting: deque[Piece] = deque()
         self._alone: deque[Piece] = deque()
         self.rows = 0
-        self.largest = LARGEST
+        self._largest = LARGEST
+
+    def limit(self, *, together: bool) -> None:
+        """Whether rows may share a batch."""
+        self._largest = LARGEST if together else 1
 
     def put(self, ask: Ask) -> None:
         """Add all rows of a request."""
@@ -107,7 +117,7 @@ class Queue:
         if self._alone:
             pieces = [self._alone.popleft()]
         else:
-            pieces, room = [], self.largest
+            pieces, room = [], self._largest
             while room > 0 and self._waiting:
                 piece = self._waiting.popleft()
                 if piece.stop - piece.start > room:

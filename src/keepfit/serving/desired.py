@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from pathlib import Path
 
 import msgspec
@@ -28,9 +29,10 @@ class Live(msgspec.Struct, frozen=True):
     previous: Release | None = None
     """Stays loaded beside the champion, to answer when that cannot."""
 
-    def write(self, path: Path) -> None:
-        """Pin it durably in a file; raises StoreError when the disk refuses."""
-        write_file(path, msgspec.json.encode(self))
+    def pin(self, path: Path) -> None:
+        """Keep it durably in a file, unless that holds it already; raises StoreError when the disk refuses."""
+        if pinned(path) != self:
+            write_file(path, msgspec.json.encode(self))
 
 
 def pinned(path: Path) -> Live | None:
@@ -41,13 +43,20 @@ def pinned(path: Path) -> Live | None:
         return None
 
 
-def desired(ledger: Ledger, model: str) -> Live | None:
-    """What the ledger says should be live; None before the first release. Raises StoreError."""
+def desired(ledger: Ledger, model: str, unfit: Container[str] = ()) -> Live | None:
+    """What the ledger says should be live; None before the first release. Raises StoreError.
+
+    The previous champion is the newest earlier release of another package that is not among the `unfit`.
+    """
     id = ledger.name(f"release/{model}")
     if id is None:
         return None
-    champion, previous = _release(ledger, id)
-    return Live(champion, _release(ledger, previous)[0] if previous else None)
+    champion, id = _release(ledger, id)
+    while id is not None:
+        previous, id = _release(ledger, id)
+        if previous.package != champion.package and previous.package not in unfit:
+            return Live(champion, previous)
+    return Live(champion)
 
 
 def _release(ledger: Ledger, id: str) -> tuple[Release, str | None]:

@@ -45,16 +45,30 @@ def parse(body: bytes) -> Any:
         raise rejection(400, "json", f"the body is not JSON: it cannot be read from byte {at} on") from None
 
 
-def rows_in(value: Any, columns: Mapping[str, Column]) -> tuple[list[Any], Place]:
-    """The rows of a parsed body, in either form, and how to name a place in it; Rejection 422 for any other shape."""
-    form = _object(value, "$", "rows", "columns")
-    if len(form) != 1:
+def rows_in(value: Any, columns: Mapping[str, Column]) -> tuple[list[Any], list[str], Place]:
+    """The rows of a parsed body, in either form, their ids (empty: none), and how to name a place in the body.
+
+    Rejection 422 for any other shape.
+    """
+    members = _object(value, "rows", "columns", "ids")
+    if ("rows" in members) == ("columns" in members):
         raise _shape("$", "either `rows` or `columns`", value)
-    if "rows" in form:
-        if not isinstance(form["rows"], list) or not form["rows"]:
-            raise _shape("$.rows", "an array of at least one object", form["rows"])
-        return form["rows"], lambda row, name: f"$.rows[{row}]" + ("" if name is None else step(name))
-    table = form["columns"]
+    rows, place = _by_row(members["rows"]) if "rows" in members else _by_column(members["columns"], columns)
+    ids = members.get("ids") or []
+    if not isinstance(ids, list) or not all(isinstance(id, str) and 0 < len(id) <= 64 for id in ids):
+        raise _shape("$.ids", "an array of strings of 1 to 64 characters", ids)
+    if ids and len(ids) != len(rows):
+        raise _shape("$.ids", f"an id for each of the {len(rows)} rows", ids)
+    return rows, ids, place
+
+
+def _by_row(rows: Any) -> tuple[list[Any], Place]:
+    if not isinstance(rows, list) or not rows:
+        raise _shape("$.rows", "an array of at least one object", rows)
+    return rows, lambda row, name: f"$.rows[{row}]" + ("" if name is None else step(name))
+
+
+def _by_column(table: Any, columns: Mapping[str, Column]) -> tuple[list[Any], Place]:
     if not isinstance(table, dict):
         raise _shape("$.columns", "an object of arrays", table)
     if problem := explain_names(table, "$.columns", columns):
@@ -72,7 +86,9 @@ def rows_in(value: Any, columns: Mapping[str, Column]) -> tuple[list[Any], Place
 def explain_names(row: Any, path: str, columns: Iterable[str]) -> Problem | None:
     """What is wrong with a row before any value is looked at: not an object, a name unknown or missing."""
     if not isinstance(row, dict):
-        return Problem(code="invalid-row", message="a row is an object", path=path, expected="an object", received=shown(row))
+        return Problem(
+            code="invalid-row", message="a row is an object", path=path, expected="an object", received=shown(row)
+        )
     names = list(columns)
     for name in row:
         if name not in names:
@@ -128,15 +144,15 @@ def step(name: str) -> str:
     return f".{name}" if _PLAIN_NAME.fullmatch(name) else f"[{msgspec.json.encode(name).decode()}]"
 
 
-def _object(value: Any, path: str, *names: str) -> dict[str, Any]:
+def _object(value: Any, *names: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise _shape(path, "an object with `rows` or `columns`", value)
+        raise _shape("$", "an object with `rows` or `columns`", value)
     for name in value:
         if name not in names:
             problem = Problem(
                 code="invalid-body",
                 message=f"the body has an unknown member `{clip(name)}`",
-                path=path + step(clip(name)),
+                path="$" + step(clip(name)),
                 expected=" or ".join(f"`{n}`" for n in names),
                 received=f"`{clip(name)}`",
                 hint=did_you_mean(name, names),

@@ -29,11 +29,6 @@ class Ids:
         return [f"p-{n:016x}{instance}" for n in range(first, end)]
 
 
-def is_id(text: str) -> bool:
-    """Whether the text has the form of a prediction id."""
-    return _ID.fullmatch(text) is not None
-
-
-def parts(id: str) -> tuple[int, str]:
-    """When an id was made (milliseconds since 1970), and by which instance."""
-    return int(id[2:14], 16), id[18:]
+def made_at(id: str) -> int | None:
+    """When an id was made (milliseconds since 1970); None for one that a sender gave."""
+    return int(id[2:14], 16) if _ID.fullmatch(id) else None

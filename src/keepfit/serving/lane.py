@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -18,15 +18,16 @@ from keepfit.serving.batch import Ask, Piece, Prediction, Queue
 from keepfit.serving.desired import Release
 from keepfit.serving.frames import FromScorer, Ready, Score, Scored, ToScorer, Unfit
 from keepfit.serving.ids import Ids
+from keepfit.serving.journal import Source, packed
 from keepfit.serving.link import Link, open_link
-from keepfit.serving.log import Log, Source
+from keepfit.serving.log import Log
 from keepfit.serving.metrics import Metrics
 from keepfit.serving.problems import ROW_PROBLEMS, Problem
 from keepfit.serving.signature import Signature
 
 LOADING = 120.0
 """Seconds a scorer may take to load and prove itself."""
-PAUSES = (0.0, 0.5, 1.0, 2.0, 5.0)
+PAUSES = (0.5, 1.0, 2.0, 5.0)
 """Seconds before a scorer is started again, after so many failed starts in a row."""
 
 _logger = logging.getLogger("keepfit.serving")
@@ -55,10 +56,11 @@ class Lane:
     """Answers rows with one package, for as long as it is kept: a scorer that dies is started again."""
 
     def __init__(self, release: Release, folder: Path, manifest: Manifest, shared: Shared) -> None:
-        self.release = release
         self.folder = folder
         self.manifest = manifest
+        self.serve_as(release)
         self.signature = Signature(manifest.inputs)
+        self.sides = {side.name: (side, Signature(side.columns)) for side in manifest.sides}
         self.queue = Queue()
         self.ready = False
         self.down_since = time.monotonic()
@@ -106,9 +108,18 @@ class Lane:
         """Of the scorer process."""
         return self._link.pid if self._link else None
 
-    async def close(self) -> None:
-        """Answer what waits, then end the scorer."""
-        while not self.idle and self.ready:
+    def serve_as(self, release: Release) -> None:
+        """Answer in the name of this release, which has the same package."""
+        self.release = release
+        manifest = self.manifest
+        types = {name: column.type for name, column in manifest.inputs.items()}
+        self._source = packed(
+            Source(manifest.model, release.version, release.id, types, manifest.event_time, manifest.levels)
+        )
+
+    async def close(self, *, at_once: bool = False) -> None:
+        """Answer what waits, unless it is to be at once, then end the scorer."""
+        while not (self.idle or at_once or self._closing.is_set()):
             await asyncio.sleep(0.01)
         self._closing.set()
         if self._link is not None:
@@ -126,20 +137,24 @@ class Lane:
                 heard.set_result(message)
 
         link = self._link = await open_link(self.folder, self._shared.records, self._shared.hang / 2, hear)
-        done, _ = await asyncio.wait({heard, link.lost}, timeout=LOADING, return_when=asyncio.FIRST_COMPLETED)
-        said = heard.result() if heard.done() else None
-        if isinstance(said, Ready) and not link.lost.done():
-            self.proof = said
-            self.queue.limit(together=said.together)
-            self.ready = True
-            self._soon()
-            return link
-        link.kill()
-        await link.reap()
-        self._link = None
-        if isinstance(said, Unfit):
-            raise PackageError(said.reason)
-        raise PackageError("its process died while loading" if done else f"it did not load within {LOADING:g} seconds")
+        try:
+            await asyncio.wait({heard, link.lost}, timeout=LOADING, return_when=asyncio.FIRST_COMPLETED)
+            said = heard.result() if heard.done() else None
+            if isinstance(said, Ready):
+                self.proof = said
+                self.queue.limit(together=said.together)
+                self.ready = True
+                self._soon()
+                return link
+            if isinstance(said, Unfit):
+                raise PackageError(said.reason)
+            died = "its process died while loading" if link.lost.done() else f"it did not load in {LOADING:g} s"
+            raise PackageError(died)
+        except BaseException:
+            self._link = None
+            link.kill()
+            await link.reap()
+            raise
 
     async def _keep(self, link: Link) -> None:
         """Start the scorer again whenever it dies, until the lane is closed."""
@@ -158,11 +173,8 @@ class Lane:
             except (PackageError, OSError) as problem:
                 failures += 1
                 _logger.warning("version %s cannot be started again: %s", self.release.version, problem)
-                pause = PAUSES[min(failures, len(PAUSES) - 1)]
-                try:
-                    await asyncio.wait_for(self._closing.wait(), pause)
-                except TimeoutError:
-                    continue
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._closing.wait(), PAUSES[min(failures, len(PAUSES)) - 1])
 
     def _fell(self) -> None:
         """The scorer is gone: what it was working on is tried again."""
@@ -193,11 +205,11 @@ class Lane:
 
     def _scored(self, message: Scored) -> None:
         batch, self._batch = self._batch, None
-        if batch is None:
-            return
+        if batch is None or len(message.values) != batch.rows:
+            raise ValueError("the scorer gave another number of answers than it was asked for")  # ends the link
         self._dispatch()
-        ids = self._shared.ids.take(batch.rows)
-        self._shared.log.append(self._source(), ids, batch.columns, message.values)
+        ids = self._ids(batch)
+        self._write(batch, ids, message)
         answers = self._answers(ids, message)
         at = 0
         for piece in batch.pieces:
@@ -205,15 +217,38 @@ class Lane:
             piece.ask.answer(piece.start, answers[at:end], self.release)
             at = end
 
+    def _ids(self, batch: _Batch) -> list[str]:
+        ids = self._shared.ids.take(batch.rows)
+        at = 0
+        for ask, start, stop in batch.pieces:
+            if ask.ids is not None:
+                ids[at : at + stop - start] = ask.ids[start:stop]
+            at += stop - start
+        return ids
+
+    def _write(self, batch: _Batch, ids: Sequence[str], message: Scored) -> None:
+        """Log the batch: one record, in which a row that is not to be logged has no answer."""
+        values = message.values
+        if not all(ask.logged for ask, _, _ in batch.pieces):
+            kept = [ask.logged for ask, start, stop in batch.pieces for _ in range(start, stop)]
+            if not any(kept):
+                return
+            values = [value if keep else None for value, keep in zip(values, kept, strict=True)]
+        self._shared.log.append(self._source, ids, batch.columns, values)
+
     def _answers(self, ids: Sequence[str], message: Scored) -> list[Prediction | Problem]:
-        levels = self.manifest.levels
+        levels, pairs = self.manifest.levels, zip(ids, message.values, strict=True)
         answers: list[Prediction | Problem]
-        if levels is None:
-            answers = [Prediction(id, value) for id, value in zip(ids, message.values, strict=True)]
-        else:
-            answers = [_of_levels(id, levels, value) for id, value in zip(ids, message.values, strict=True)]
+        answers = [Prediction(*pair) for pair in pairs] if levels is None else [_of_levels(*p, levels) for p in pairs]
         for row, problem in message.failed.items():
             answers[row] = ROW_PROBLEMS[problem]
         self._shared.metrics.rows += len(answers)
         self._shared.metrics.rows_failed += len(message.failed)
         return answers
+
+
+def _of_levels(id: str, value: list[float] | None, levels: list[str]) -> Prediction:
+    """The likeliest level, and how likely each is."""
+    if value is None:
+        return Prediction(id, None)
+    return Prediction(id, levels[value.index(max(value))], dict(zip(levels, value, strict=True)))

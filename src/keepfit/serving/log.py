@@ -17,10 +17,10 @@ import polars as pl
 from keepfit.core.errors import StoreError
 from keepfit.core.files import sweep
 from keepfit.datasets.read import naive
-from keepfit.serving.ids import parts
+from keepfit.serving.ids import made_at
 from keepfit.serving.journal import Journal, Record, journals, read_journal
 from keepfit.serving.segments import (
-    holding,
+    likeliest,
     merge_small,
     newest,
     remove_replaced,
@@ -39,6 +39,8 @@ OWN: dict[str, pl.DataType] = {
     "release": pl.String(),
 }
 """The log's own columns; after them come the inputs, `prediction`, and for multiclass models `probabilities`."""
+
+_NONE = pl.DataFrame(schema={**OWN, "prediction": pl.Float64()})
 
 ROWS = 10_000
 SECONDS = 30.0
@@ -113,10 +115,11 @@ class Log:
 
 
 def read_log(folder: Path, since: datetime | None = None, until: datetime | None = None) -> pl.DataFrame:
-    """The logged predictions with `since <= event_time < until`, in no order; what is in a journal is not yet among them.
+    """The logged predictions with `since <= event_time < until`, by time of answer; an id that came twice counts once.
 
     Columns are those of OWN, the inputs, `prediction`, and for multiclass models `probabilities`
-    (in the order of the levels). Only files whose names fit the times are opened.
+    (in the order of the levels). Only files whose names fit the times are opened. What a running
+    endpoint has not yet written to a segment is missing: POST /control/sync makes it write.
     """
     low = naive(since) if since else _EARLIEST
     high = naive(until) if until else _LATEST
@@ -127,28 +130,21 @@ def read_log(folder: Path, since: datetime | None = None, until: datetime | None
         except FileNotFoundError:
             continue  # merged into another segment meanwhile
         inside = pl.col("event_time").is_between(low, high, closed="left")
-        return together([t.filter(inside) for t in tables]) if tables else pl.DataFrame(schema=OWN)
+        rows = together([t.filter(inside) for t in tables]) if tables else _NONE
+        return rows.sort("time", maintain_order=True).unique("id", keep="last", maintain_order=True)
     raise StoreError("the prediction log changes faster than it can be read", where=str(folder))
 
 
 def find_prediction(folder: Path, id: str) -> dict[str, Any] | None:
     """One logged prediction by its id, column -> value; None when it is not in the log."""
-    made, _ = parts(id)
     for _ in range(2):  # between the two looks a journal may have become a segment
-        for segment in holding(made, segments(folder)):
+        for path in [*reversed(journals(folder)), *likeliest(segments(folder), made_at(id))]:
             try:
-                found = pl.scan_parquet(segment.path, glob=False).filter(pl.col("id") == id).collect()
+                found = _find(path, id)
             except FileNotFoundError:
                 continue
             if found.height:
-                return found.row(0, named=True)
-        for path in journals(folder):
-            try:
-                records = [r for r in read_journal(path) if id in r.ids]
-            except FileNotFoundError:
-                continue
-            if records:
-                return next((r for r in rows_of(records).rows(named=True) if r["id"] == id), None)
+                return found.row(-1, named=True)
     return None
 
 
@@ -158,7 +154,13 @@ def rows_of(records: Iterable[Record]) -> pl.DataFrame:
     for record in records:
         by_source.setdefault(msgspec.msgpack.encode(record.source), []).append(record)
     tables = [_table(group) for group in by_source.values()]
-    return together(tables) if tables else pl.DataFrame(schema=OWN)
+    return together(tables) if tables else _NONE
+
+
+def _find(path: Path, id: str) -> pl.DataFrame:
+    if path.suffix == ".parquet":
+        return pl.scan_parquet(path, glob=False).filter(pl.col("id") == id).collect()
+    return rows_of(r for r in read_journal(path) if id in r.ids).filter(pl.col("id") == id)
 
 
 def input_column(name: str) -> str:
@@ -173,7 +175,9 @@ def _table(records: Sequence[Record]) -> pl.DataFrame:
     times = np.repeat([r.time for r in records], [len(r.ids) for r in records])
     time = pl.Series("time", times, dtype=pl.Int64).cast(OWN["time"])
     event = inputs[source.event_time].alias("event_time") if source.event_time else time.alias("event_time")
-    own = pl.DataFrame([pl.Series("id", [id for r in records for id in r.ids]), time, event.fill_null(time).clip(_EARLIEST, _LATEST)])
+    own = pl.DataFrame(
+        [pl.Series("id", [id for r in records for id in r.ids]), time, event.fill_null(time).clip(_EARLIEST, _LATEST)]
+    )
     labelled = own.with_columns(
         model=pl.lit(source.model), version=pl.lit(source.version, pl.Int64), release=pl.lit(source.release)
     )

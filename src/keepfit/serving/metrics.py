@@ -44,6 +44,16 @@ class Metrics:
         self.latency = Histogram(SECONDS)
         self.batches = Histogram(ROWS)
 
+    def seen(self, path: str, status: int, seconds: float) -> None:
+        """An answer went out."""
+        self.requests[status] += 1
+        if path == "/predict":
+            self.latency.add(seconds)
+
+    def drop(self, rows: int) -> None:
+        """The prediction log could not take these rows."""
+        self.log_dropped += rows
+
     def text(self, gauges: dict[str, float]) -> str:
         """The page: everything counted, and the gauges given."""
         out = ["# TYPE keepfit_requests_total counter"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from keepfit.datasets.dataset import Dataset
@@ -14,7 +15,7 @@ from keepfit.serving.tables import table
 
 
 class OnlineRows:
-    """Rows of side datasets by key, as fast to find for one key as for a thousand."""
+    """Rows of side datasets, found by key however many there are."""
 
     def __init__(self, sides: Sequence[Dataset], main_time: str | None) -> None:
         self._sides = {side.name: _Side(side) for side in sides}
@@ -23,48 +24,48 @@ class OnlineRows:
     def replace(self, dataset: str, rows: Iterable[dict[str, Any]]) -> None:
         """Forget what is known of a dataset and take these rows (column -> packed value)."""
         side = self._sides[dataset]
-        side.keys.clear()
-        names = list(side.types)
-        columns = [*zip(*([row.get(n) for n in names] for row in rows), strict=True)] or [()] * len(names)
-        side.add(table(side.types, columns))
+        columns = list(zip(*([row.get(n) for n in side.types] for row in rows), strict=True))
+        side.set(table(side.types, columns or [()] * len(side.types)))
 
     def add(self, dataset: str, columns: Sequence[Sequence[Any]]) -> None:
         """Take new rows (packed columns); a row with the key and time of an older one replaces it."""
         if side := self._sides.get(dataset):
-            side.add(table(side.types, columns))
+            side.set(pl.concat([side.rows, table(side.types, columns)]))
 
     def aligned(self, rows: pl.DataFrame) -> dict[str, pl.DataFrame]:
         """For every side dataset, the row that each of these rows may see; one per row, in their order."""
-        return {
-            name: align(rows, self._main_time, side.dataset, side.near(rows)) for name, side in self._sides.items()
-        }
+        return {name: align(rows, self._main_time, side.dataset, side.near(rows)) for name, side in self._sides.items()}
 
 
 class _Side:
+    """One dataset's rows, those of a key side by side and in order of time."""
+
     def __init__(self, dataset: Dataset) -> None:
         self.dataset = dataset
         self.types = {name: column.type for name, column in dataset.columns.items()}
-        self.keys: dict[tuple[Any, ...], pl.DataFrame] = {}
         self._by = dataset.role("key")
-        self._none = table(self.types, [()] * len(self.types))
+        self.set(table(self.types, [()] * len(self.types)))
 
-    def add(self, new: pl.DataFrame) -> None:
-        for key, rows in _parts(new, self._by).items():
-            known = self.keys.get(key)
-            self.keys[key] = self._newest(rows if known is None else pl.concat([known, rows]))
+    def set(self, rows: pl.DataFrame) -> None:
+        time = self.dataset.event_time
+        order = [*self._by, *([time] if time else [])]
+        if order:
+            rows = rows.unique(order, keep="last", maintain_order=True).sort(order, maintain_order=True)
+        else:
+            rows = rows.tail(1)
+        if not self._by:
+            self.rows = rows.tail(NEWEST)
+            return
+        self.rows = rows.group_by(self._by, maintain_order=True).tail(NEWEST)
+        counts = self.rows.group_by(self._by, maintain_order=True).len("keepfit rows")
+        ends = np.cumsum(counts["keepfit rows"].to_numpy())
+        self._ends = dict(zip(counts.select(self._by).rows(), ends.tolist(), strict=True))
+        self._counts = dict(zip(self._ends, counts["keepfit rows"].to_list(), strict=True))
 
     def near(self, rows: pl.DataFrame) -> pl.DataFrame:
         """The known rows with any of the keys of `rows`."""
-        asked = rows.select(self._by).unique().rows() if self._by else [()]
-        known = [self.keys[key] for key in asked if key in self.keys]
-        return pl.concat(known) if known else self._none
-
-    def _newest(self, rows: pl.DataFrame) -> pl.DataFrame:
-        time = self.dataset.event_time
-        if time is None:
-            return rows.tail(1)
-        return rows.unique(time, keep="last", maintain_order=True).sort(time).tail(NEWEST)
-
-
-def _parts(rows: pl.DataFrame, by: list[str]) -> dict[tuple[Any, ...], pl.DataFrame]:
-    return dict(rows.partition_by(by, as_dict=True)) if by else {(): rows}
+        if not self._by:
+            return self.rows
+        asked = [key for key in rows.select(self._by).unique().rows() if key in self._ends]
+        picked = [np.arange(self._ends[key] - self._counts[key], self._ends[key]) for key in asked]
+        return self.rows[np.concatenate(picked)] if picked else self.rows.clear()

@@ -39,7 +39,7 @@ class OnlineRow(msgspec.Struct, frozen=True):
 
 
 class Records:
-    """Labels and online rows. Safe to share between threads and processes.
+    """Labels and online rows. Safe to share between threads and processes. The file is opened at the first use.
 
     What has been stored survives a crash of the process and of the machine. Every method raises
     StoreError when the disk refuses; nothing is then half done.
@@ -48,7 +48,8 @@ class Records:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
-        self._db = self._guard(self._open)
+        self._version = 0
+        self._db: sqlite3.Connection | None = None
 
     def store_labels(self, labels: Mapping[str, Any], received: int) -> None:
         """Keep a label per prediction id, received at this time (microseconds); the newest delivery wins."""
@@ -86,23 +87,40 @@ class Records:
         found = self._read("SELECT row FROM online WHERE dataset = ? ORDER BY key, time", dataset)
         return [msgspec.msgpack.decode(row) for (row,) in found]
 
+    def changed_elsewhere(self) -> bool:
+        """Whether another connection has written since this was last asked (or, the first time, at all)."""
+        version = int(self._read("PRAGMA data_version")[0][0])
+        before, self._version = self._version, version
+        return version != before
+
+    def __enter__(self) -> Records:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
     def close(self) -> None:
         """Let go of the file."""
         with self._lock:
-            self._db.close()
+            if self._db is not None:
+                self._db.close()
+            self._db = None
 
     def _open(self) -> sqlite3.Connection:
+        if self._db is not None:
+            return self._db
         self._path.parent.mkdir(parents=True, exist_ok=True)
         db = sqlite3.connect(self._path, timeout=30, isolation_level=None, check_same_thread=False)
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
         db.executescript(_SCHEMA)
+        self._db = db
         return db
 
     def _read(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         def read() -> list[tuple[Any, ...]]:
             with self._lock:
-                return self._db.execute(statement, values).fetchall()
+                return self._open().execute(statement, values).fetchall()
 
         return self._guard(read)
 
@@ -111,13 +129,14 @@ class Records:
 
         def write() -> None:
             with self._lock:
-                self._db.execute("BEGIN IMMEDIATE")
+                db = self._open()
+                db.execute("BEGIN IMMEDIATE")
                 try:
                     for statement, rows in zip(pairs[::2], pairs[1::2], strict=True):
-                        self._db.executemany(statement, rows)
-                    self._db.execute("COMMIT")
+                        db.executemany(statement, rows)
+                    db.execute("COMMIT")
                 except BaseException:
-                    self._db.rollback()
+                    db.rollback()
                     raise
 
         self._guard(write)

@@ -21,7 +21,7 @@ import msgspec
 import numpy as np
 import polars as pl
 
-from keepfit.core.errors import KeepfitError
+from keepfit.core.errors import KeepfitError, StoreError
 from keepfit.models.metrics import Array
 from keepfit.packages.load import Scorer, load
 from keepfit.serving.frames import LENGTH, AddRows, FromScorer, Ready, Score, Scored, Unfit, decode_to_scorer, frame
@@ -131,12 +131,12 @@ def _serve(gateway: socket.socket, scorer: Scorer, online: OnlineRows, records: 
 def _reload(online: OnlineRows, scorer: Scorer, records: Path) -> None:
     if not scorer.manifest.sides:
         return
-    store = Records(records)
     try:
-        for side in scorer.manifest.sides:
-            online.replace(side.name, store.rows_of(side.name))
-    finally:
-        store.close()
+        with Records(records) as store:
+            for side in scorer.manifest.sides:
+                online.replace(side.name, store.rows_of(side.name))
+    except StoreError as problem:  # what is known already is better than no answer
+        _logger.warning("online rows cannot be read: %s", problem.message)
 
 
 def _say(gateway: socket.socket, message: FromScorer) -> None:

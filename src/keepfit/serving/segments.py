@@ -9,7 +9,7 @@ between writing the new and removing the old neither loses nor repeats a row.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -96,11 +96,11 @@ def together(tables: Sequence[pl.DataFrame]) -> pl.DataFrame:
     return tables[0] if len(tables) == 1 else pl.concat(tables, how="diagonal_relaxed")
 
 
-def holding(id_time: int, among: Iterable[Segment]) -> list[Segment]:
-    """The segments, the likeliest first, that may hold a prediction made at this time (milliseconds since 1970)."""
-    mark = f"{id_time:012x}~"
-    early = [s for s in among if s.first < mark]
-    return [*reversed(early), *(s for s in among if s.first >= mark)]
+def likeliest(among: Sequence[Segment], made: int | None) -> list[Path]:
+    """The files, newest first; before them those that may hold a prediction made then (milliseconds since 1970)."""
+    late = [s for s in among if made is not None and int(s.first[:12], 16) > made]
+    early = [s for s in among if s not in late]
+    return [s.path for s in [*reversed(early), *reversed(late)]]
 
 
 def _segment(path: Path) -> Segment:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -19,6 +19,8 @@ EXPLAINED = 20
 
 UNEXPLAINED = Problem(code="invalid-row", message=f"this row is invalid too: the first {EXPLAINED} are explained")
 
+Id = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+
 _tuple = msgspec.structs.astuple
 
 
@@ -29,6 +31,8 @@ class Rows:
     good: list[Row]
     bad: dict[int, Problem] = field(default_factory=dict)
     """Number of the row in the request -> problem; the good rows are all others, in order."""
+    ids: list[str] | None = None
+    """The ids the sender gave to the good rows, if any."""
 
 
 class Signature:
@@ -44,40 +48,45 @@ class Signature:
         forms: dict[str, tuple[Any, ...]] = {
             "rows": (list[self._row] | unset, msgspec.UNSET),  # type: ignore[name-defined]
             "columns": (table | unset, msgspec.UNSET),
+            "ids": (list[Id] | None, None),
         }
         self._decode = msgspec.json.Decoder(_struct(forms)).decode
         self._times = {name for name, column in columns.items() if column.type == "timestamp"}
 
     def decode(self, body: bytes, max_rows: int) -> Rows:
-        """The rows of a body `{"rows": [{...}, ...]}` or `{"columns": {name: [...], ...}}`.
+        """The rows of a body `{"rows": [{...}, ...]}` or `{"columns": {name: [...], ...}}`, with `"ids"` if it likes.
 
         Raises Rejection: 400 when it is not JSON, 413 when there are too many rows, 422 when it
         has another shape, or no row in it is good.
         """
-        rows = self._fast(body)
-        if not rows:
-            return self._slow(body, max_rows)
-        _refuse_more(len(rows), max_rows)
-        return Rows(rows)
+        rows = self._fast(body) or self._slow(body)
+        if len(rows.good) + len(rows.bad) > max_rows:
+            raise rejection(413, "too-many-rows", f"a request may not have more than {max_rows:,} rows")
+        if not rows.good:
+            raise Rejection(422, rows.bad[0])
+        return rows
 
-    def _fast(self, body: bytes) -> list[Row] | None:
+    def _fast(self, body: bytes) -> Rows | None:
         """The rows when there is nothing to complain about, else None."""
         try:
-            rows, table = _tuple(self._decode(body))
+            rows, table, ids = _tuple(self._decode(body))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
         if (rows is msgspec.UNSET) == (table is msgspec.UNSET):
             return None
         if table is msgspec.UNSET:
-            return [_tuple(row) for row in rows]
-        columns = _tuple(table)
-        if len({len(values) for values in columns}) != 1:
+            good = [_tuple(row) for row in rows]
+        else:
+            columns = _tuple(table)
+            if len({len(values) for values in columns}) != 1:
+                return None
+            good = list(zip(*columns, strict=True))
+        if not good or (ids is not None and len(ids) != len(good)):
             return None
-        return list(zip(*columns, strict=True))
+        return Rows(good, ids=ids)
 
-    def _slow(self, body: bytes, max_rows: int) -> Rows:
-        rows, place = rows_in(parse(body), self.columns)
-        _refuse_more(len(rows), max_rows)
+    def _slow(self, body: bytes) -> Rows:
+        rows, ids, place = rows_in(parse(body), self.columns)
         good: list[Row] = []
         bad: dict[int, Problem] = {}
         for number, row in enumerate(rows):
@@ -85,9 +94,7 @@ class Signature:
                 good.append(self._read(row))
             except (msgspec.ValidationError, OverflowError):
                 bad[number] = self._why(row, number, place) if len(bad) < EXPLAINED else UNEXPLAINED
-        if not good:
-            raise Rejection(422, bad[0])
-        return Rows(good, bad)
+        return Rows(good, bad, [id for number, id in enumerate(ids) if number not in bad] if ids else None)
 
     def _read(self, row: Any) -> Row:
         if isinstance(row, dict):
@@ -119,8 +126,3 @@ def _full(value: Any) -> Any:
         return datetime.fromisoformat(value)
     except (TypeError, ValueError):
         return value
-
-
-def _refuse_more(count: int, most: int) -> None:
-    if count > most:
-        raise rejection(413, "too-many-rows", f"{count:,} rows in one request are more than {most:,}")

@@ -1,0 +1,99 @@
+"""From a data file to a project that runs: keepfit.toml, plain functions, and their tests."""
+
+from __future__ import annotations
+
+import importlib.util
+import keyword
+import os
+import re
+import shutil
+import sys
+from functools import partial
+from pathlib import Path
+from typing import IO
+
+from keepfit.core.digests import digest_file
+from keepfit.core.errors import UsageError
+from keepfit.core.files import write_file
+from keepfit.datasets.infer import infer
+from keepfit.infra.starter import CONFTEST, Starter, code_text, settings_text, test_text
+from keepfit.project.project import FILE
+from keepfit.project.rules import MODEL_NAME
+
+_TAKEN = {*sys.stdlib_module_names, *"conftest joblib keepfit numpy pandas polars pytest scipy sklearn skops".split()}
+_GLOB = re.compile(r"[*?\[\]]")
+
+
+def scaffold(data: Path, folder: Path, *, label: str | None = None, name: str | None = None) -> list[Path]:
+    """Start a project in `folder` for the data at `data` (a file, a folder or a glob); gives the files written.
+
+    Data outside the folder are copied into it. Nothing of the user's is overwritten: raises
+    UsageError naming the files that are in the way; and what `keepfit.datasets.infer.infer`
+    raises of the data. keepfit.toml is written last, so that a killed call can be repeated.
+    """
+    found = infer(data, label=label)
+    here = Path(os.path.abspath(data))
+    dataset = _identifier(here.parent.name if _GLOB.search(here.name) else here.stem)
+    model = dataset if name is None else name
+    if not MODEL_NAME.fullmatch(model):
+        raise UsageError(f"`{model}` is no name for a model", hint="use letters, digits, `-`, `_` and `.`")
+    module = _identifier(model)
+    source, copies = _source(here, found.files, folder, dataset)
+    starter = Starter(
+        model=model,
+        module=f"{module}_model" if module in _TAKEN else module,
+        dataset=f"{dataset}_data" if dataset == "pl" else dataset,
+        source=source,
+        found=found,
+        tested=importlib.util.find_spec("pytest") is not None,
+    )
+    texts = {
+        folder / f"{starter.module}.py": code_text(starter),
+        folder / "tests" / f"test_{starter.module}.py": test_text(starter),
+        folder / "conftest.py": CONFTEST,
+        folder / FILE: settings_text(starter),
+    }
+    _refuse_overwriting(texts, copies, folder)
+    for target, origin in copies.items():
+        write_file(target, partial(_copy, origin))
+    for target, text in texts.items():
+        write_file(target, text.encode())
+    return [*copies, *texts]
+
+
+def _source(here: Path, files: list[Path], folder: Path, dataset: str) -> tuple[str, dict[Path, Path]]:
+    """What `from` says of the data, and what to copy (target -> origin) so that it is true."""
+    if here.is_file() and _GLOB.search(here.name):
+        raise UsageError(f"`{here.name}` reads as a pattern", hint="rename the file without any of * ? [ ]")
+    base = Path(os.path.abspath(folder))
+    if here.is_relative_to(base):
+        return here.relative_to(base).as_posix(), {}
+    if here.is_file():
+        return f"data/{here.name}", {folder / "data" / here.name: here}
+    top = Path(os.path.commonpath([os.path.abspath(f.parent) for f in files]))
+    copies = {folder / "data" / dataset / Path(os.path.abspath(f)).relative_to(top): f for f in files}
+    return f"data/{dataset}/**/*{files[0].suffix}", copies
+
+
+def _copy(origin: Path, target: IO[bytes]) -> None:
+    with origin.open("rb") as content:
+        shutil.copyfileobj(content, target, 1 << 20)
+
+
+def _refuse_overwriting(texts: dict[Path, str], copies: dict[Path, Path], folder: Path) -> None:
+    """Only what a killed call may have left, which is the same to the letter, is written again."""
+    found = [p for p, text in texts.items() if p.exists() and (p.name == FILE or p.read_bytes() != text.encode())]
+    found += [p for p, origin in copies.items() if p.exists() and digest_file(p) != digest_file(origin)]
+    if found:
+        names = ", ".join(f"`{p.relative_to(folder).as_posix()}`" for p in sorted(found))
+        raise UsageError(
+            f"{names} would be overwritten", where=str(folder), hint="move it away, or start in another folder"
+        )
+
+
+def _identifier(text: str) -> str:
+    """The text as a name that Python takes."""
+    plain = re.sub(r"\W+", "_", text.lower(), flags=re.ASCII).strip("_") or "data"
+    if plain[0].isdigit():
+        return f"data_{plain}"
+    return f"{plain}_" if keyword.iskeyword(plain) else plain

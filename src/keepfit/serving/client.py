@@ -1,0 +1,215 @@
+"""Talking to an endpoint: many requests at once over a few connections, or one at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+from collections import deque
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httptools
+import msgspec
+
+from keepfit.core.errors import ServingError
+from keepfit.core.files import locked
+from keepfit.home import Home
+from keepfit.serving.access import token_of
+
+SYNC_SECONDS = 180.0
+"""How long loading and proving a model may take."""
+
+
+class Endpoint(msgspec.Struct, frozen=True):
+    """A running gateway."""
+
+    url: str
+    pid: int
+
+
+def endpoint_file(folder: Path) -> Path:
+    """Where a gateway says where it is."""
+    return folder / "serving" / "endpoint.json"
+
+
+def endpoint(home: Home) -> Endpoint | None:
+    """The project's gateway on this machine, if one is running and ready."""
+    lock = home.folder / "serving" / "gateway.lock"
+    try:
+        found = msgspec.json.decode(endpoint_file(home.folder).read_bytes(), type=Endpoint)
+    except (OSError, msgspec.MsgspecError):
+        return None
+    with locked(lock, wait=False) as nobody:
+        return None if nobody else found
+
+
+def sync(home: Home) -> dict[str, Any] | None:
+    """Have the running gateway make live what the ledger says, and write out its log; what is live then.
+
+    None when no gateway is running. Raises ServingError when it does not answer as it should.
+    """
+    found = endpoint(home)
+    if found is None:
+        return None
+    try:
+        answer = call(found.url, token_of(home.folder), "POST", "/control/sync", {}, timeout=SYNC_SECONDS)
+    except ServingError:
+        if endpoint(home) is None:  # it ended meanwhile: whoever starts it again follows the ledger
+            return None
+        raise
+    return dict(answer)
+
+
+def call(url: str, token: str, method: str, path: str, value: Any = None, *, timeout: float = 60.0) -> Any:
+    """One request with a JSON body, and the JSON that comes back; ServingError with the endpoint's own words otherwise."""
+    at = urlsplit(url)
+    connection = http.client.HTTPConnection(at.hostname or "", at.port, timeout=timeout)
+    body = None if value is None else msgspec.json.encode(value)
+    try:
+        connection.request(method, path, body, _headers(token))
+        response = connection.getresponse()
+        status, content = response.status, response.read()
+    except (OSError, http.client.HTTPException) as problem:
+        raise _no_answer(url, problem) from problem
+    finally:
+        connection.close()
+    if status >= 400:
+        raise refused(status, content)
+    try:
+        return msgspec.json.decode(content)
+    except msgspec.MsgspecError:
+        return content.decode(errors="replace")
+
+
+def refused(status: int, content: bytes) -> ServingError:
+    """The error that an endpoint's refusal stands for."""
+    try:
+        told = msgspec.json.decode(content)["error"]
+        message, where, hint = told["message"], told.get("path"), told.get("hint")
+    except (msgspec.MsgspecError, LookupError, TypeError):
+        message, where, hint = content[:200].decode(errors="replace"), None, None
+    return ServingError(f"the endpoint answered {status}: {message}", where=where, hint=hint)
+
+
+class Client:
+    """An HTTP/1.1 client for one endpoint; as many requests at once as it has connections, the others wait.
+
+    Nothing is ever sent twice: a request whose connection breaks raises ServingError.
+    """
+
+    def __init__(self, url: str, token: str, connections: int = 64) -> None:
+        at = urlsplit(url)
+        self._url = url
+        self._host, self._port = at.hostname or "", at.port or 80
+        headers = {"Host": at.netloc, **_headers(token)}
+        self._head = "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode()
+        self._idle: deque[_Connection] = deque()
+        self._free = asyncio.Semaphore(connections)
+
+    async def __aenter__(self) -> Client:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections that are not in use."""
+        while self._idle:
+            self._idle.pop().close()
+
+    async def request(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
+        """Status and body of the answer; ServingError when there is none."""
+        content = body or b""
+        head = b"%s %s HTTP/1.1\r\n%scontent-length: %d\r\n\r\n" % (
+            *(method.encode(), path.encode(), self._head),
+            len(content),
+        )
+        async with self._free:
+            connection = await self._connect()
+            try:
+                answer = await connection.ask(head + content)
+            except OSError as problem:
+                raise _no_answer(self._url, problem) from problem
+            finally:
+                if connection.reusable:
+                    self._idle.append(connection)
+                else:
+                    connection.close()
+            return answer
+
+    async def _connect(self) -> _Connection:
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.reusable:
+                return connection
+        try:
+            loop = asyncio.get_running_loop()
+            _, connection = await loop.create_connection(_Connection, self._host, self._port)
+        except OSError as problem:
+            raise _no_answer(self._url, problem) from problem
+        return connection
+
+
+class _Connection(asyncio.Protocol):
+    def __init__(self) -> None:
+        self._transport: asyncio.Transport | None = None
+        self._parser = httptools.HttpResponseParser(self)
+        self._answer: asyncio.Future[tuple[int, bytes]] | None = None
+        self._body: list[bytes] = []
+
+    @property
+    def reusable(self) -> bool:
+        """Whether another request may be sent."""
+        return self._transport is not None and not self._transport.is_closing() and self._answer is None
+
+    async def ask(self, request: bytes) -> tuple[int, bytes]:
+        if self._transport is None:
+            raise ConnectionResetError("the connection is closed")
+        self._answer = asyncio.get_running_loop().create_future()
+        self._body = []
+        self._transport.write(request)
+        return await self._answer  # when cancelled, the answer is still to come: the connection is not reusable
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self._fail(exc if isinstance(exc, OSError) else ConnectionResetError("the connection was closed"))
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as problem:
+            self._fail(ConnectionError(f"not an HTTP answer: {problem}"))
+            self.close()
+
+    def on_body(self, body: bytes) -> None:
+        self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        answer, self._answer = self._answer, None
+        if not self._parser.should_keep_alive():
+            self.close()
+        if answer is not None and not answer.done():
+            answer.set_result((self._parser.get_status_code(), b"".join(self._body)))
+
+    def _fail(self, problem: Exception) -> None:
+        answer, self._answer = self._answer, None
+        if answer is not None and not answer.done():
+            answer.set_exception(problem)
+
+
+def _headers(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+
+
+def _no_answer(url: str, problem: Exception) -> ServingError:
+    reason = getattr(problem, "strerror", None) or str(problem) or type(problem).__name__
+    return ServingError(f"{url} does not answer: {reason}", hint="keepfit up")

@@ -1,0 +1,186 @@
+"""Starting the endpoint: in the foreground, or as a child that ends with its parent."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO
+
+import msgspec
+
+from keepfit.core.errors import KeepfitError, ServingError
+from keepfit.home import FOLDER, Home
+from keepfit.serving.access import token_of
+from keepfit.serving.settings import ServeSettings
+
+LOG_SIZE = 5_000_000
+"""Bytes after which the gateway's own log begins anew."""
+
+
+class Job(msgspec.Struct, frozen=True):
+    """What a gateway in a process of its own is told."""
+
+    root: str
+    name: str
+    settings: ServeSettings
+    ledger: str
+    objects: str
+
+
+class _Told(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What it answers on standard output: its address, or why it cannot start."""
+
+    url: str | None = None
+    message: str | None = None
+    where: str | None = None
+    hint: str | None = None
+
+
+def serve(home: Home, name: str, settings: ServeSettings, *, ready: Callable[[str], None] | None = None) -> None:
+    """Serve the model `name` in this process until SIGINT or SIGTERM, after which what was asked is still answered.
+
+    `ready` is told the address once the release that should be live is. Raises ServingError when
+    the address cannot be had, or another gateway serves this project.
+    """
+    from keepfit.serving.server import run  # brings uvicorn and polars
+
+    run(lambda: home, home.folder, name, settings=settings, ready=ready)
+
+
+class Running:
+    """A gateway in a process of its own; it ends when this process does, however that ends."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._start()
+        port = int(self.url.rpartition(":")[2])
+        settings = msgspec.structs.replace(job.settings, port=port)
+        self._job = msgspec.structs.replace(job, settings=settings)
+        self.token = token_of(Path(job.root) / FOLDER)
+
+    def check(self) -> None:
+        """Start it again, at the same address, if it has ended; raises ServingError when it cannot be started."""
+        if self.process.poll() is not None:
+            self._let_go()
+            self._start()
+
+    def stop(self) -> None:
+        """Answer what has been asked, then end."""
+        assert self.process.stdin
+        with contextlib.suppress(OSError):
+            self.process.stdin.close()
+        try:
+            self.process.wait(90)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self._let_go()
+
+    def _start(self) -> None:
+        with _own_log(Path(self._job.root) / FOLDER) as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "keepfit.serving.gateway", msgspec.json.encode(self._job).decode()],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env={**os.environ, "POLARS_MAX_THREADS": "1"},
+                start_new_session=True,
+            )
+        assert self.process.stdout
+        line = self.process.stdout.readline()
+        told = msgspec.json.decode(line, type=_Told) if line else _Told(message="the endpoint ended while starting")
+        if told.url is None:
+            self.process.wait()
+            self._let_go()
+            hint = told.hint or f"read {FOLDER}/serving/gateway.log"
+            raise ServingError(told.message or "", where=told.where, hint=hint)
+        self.url = told.url
+
+    def _let_go(self) -> None:
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe:
+                pipe.close()
+
+
+def start(
+    root: Path,
+    name: str,
+    settings: ServeSettings,
+    *,
+    port: int | None = None,
+    ledger: str = "sqlite:.keepfit/ledger.db",
+    objects: str = "folder:.keepfit/objects",
+) -> Running:
+    """Start a gateway in a process of its own and wait until it is ready; `port` goes before the settings'.
+
+    What it has to say of itself goes to `.keepfit/serving/gateway.log`. Raises ServingError when
+    it cannot be started.
+    """
+    if port is not None:
+        settings = msgspec.structs.replace(settings, port=port)
+    return Running(Job(str(root.resolve()), name, settings, ledger, objects))
+
+
+@contextlib.contextmanager
+def _own_log(folder: Path) -> Iterator[IO[bytes] | int]:
+    path = folder / "serving" / "gateway.log"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        mode = "ab" if not path.exists() or path.stat().st_size < LOG_SIZE else "wb"
+        file = path.open(mode)
+    except OSError:
+        yield subprocess.DEVNULL
+    else:
+        with file:
+            yield file
+
+
+def _main(job: Job) -> int:
+    from keepfit.serving.server import run
+
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s: %(message)s")
+    try:
+        run(
+            _opener(job),
+            Path(job.root) / FOLDER,
+            job.name,
+            settings=job.settings,
+            ready=lambda url: _say(_Told(url=url)),
+            end_with_parent=True,
+        )
+    except KeepfitError as problem:
+        _say(_Told(message=problem.message, where=problem.where, hint=problem.hint))
+        return 1
+    return 0
+
+
+def _opener(job: Job) -> Callable[[], Home]:
+    """Opens the project's stores at the first call that succeeds; they may be down for now."""
+    held: list[Home] = []
+
+    def open_home() -> Home:
+        if not held:
+            from keepfit.engines import Here
+            from keepfit.ledger import open_ledger
+            from keepfit.objects import open_objects
+
+            root = Path(job.root)
+            ledger, objects = open_ledger(job.ledger, root), open_objects(job.objects, root)
+            held.append(Home(root=root, ledger=ledger, objects=objects, engine=Here()))
+        return held[0]
+
+    return open_home
+
+
+def _say(told: _Told) -> None:
+    with contextlib.suppress(OSError):
+        os.write(1, msgspec.json.encode(told) + b"\n")
+
+
+if __name__ == "__main__":
+    sys.exit(_main(msgspec.json.decode(sys.argv[1], type=Job)))

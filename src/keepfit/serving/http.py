@@ -1,0 +1,263 @@
+"""HTTP: raw ASGI on uvicorn with httptools. Who may call, how much, how long; what is asked for is the routes' business."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from keepfit.core.errors import ServingError, StoreError
+from keepfit.serving.access import Access
+from keepfit.serving.problems import Problem, Rejection, rejection
+
+BODY_SECONDS = 30.0
+"""How long a client may take to send a body."""
+HEAD_SECONDS = 15.0
+"""How long a connection may take to send the head of a request."""
+HEAD_BYTES = 64_000
+IDLE_SECONDS = 75
+"""How long a connection is kept between requests."""
+
+JSON = (b"content-type", b"application/json")
+TEXT = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
+
+_logger = logging.getLogger("keepfit.serving")
+_encode = msgspec.json.Encoder().encode
+
+
+class Request(NamedTuple):
+    """What a handler needs to know of a request."""
+
+    path: str
+    query: bytes
+    body: bytes
+
+
+class Reply(NamedTuple):
+    """What a handler gives back."""
+
+    status: int
+    body: bytes
+    headers: tuple[tuple[bytes, bytes], ...] = (JSON,)
+
+
+Handler = Callable[[Request], Awaitable[Reply]]
+
+
+class Route(NamedTuple):
+    """Handlers of one path by method. A path that ends in `/*` stands for all paths below it."""
+
+    handlers: Mapping[str, Handler]
+    open: bool = False
+    """Whether it needs neither token nor name."""
+
+
+Seen = Callable[[str, int, float], None]
+"""Told of every answer: path, status, seconds."""
+
+
+class App:
+    """The ASGI application."""
+
+    def __init__(self, routes: Mapping[str, Route], access: Access, *, max_body: int, seen: Seen) -> None:
+        self._routes = routes
+        self._access = access
+        self._max_body = max_body
+        self._seen = seen
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            return
+        begun = time.perf_counter()
+        path: str = scope["path"]
+        try:
+            reply = await self._reply(path, scope, receive)
+        except Rejection as problem:
+            reply = refusal(problem)
+        except StoreError as problem:
+            _logger.warning("%s", problem)
+            reply = refusal(rejection(503, "storage", "it could not be stored: try again"))
+        except Exception:
+            _logger.exception("answering %s", path)
+            reply = refusal(rejection(500, "internal", "this is a fault of the endpoint, not of the request"))
+        if reply is None:
+            return  # the client has gone
+        self._seen(path, reply.status, time.perf_counter() - begun)
+        length = (b"content-length", b"%d" % len(reply.body))
+        await send({"type": "http.response.start", "status": reply.status, "headers": [length, *reply.headers]})
+        await send({"type": "http.response.body", "body": reply.body})
+
+    async def _reply(self, path: str, scope: Any, receive: Any) -> Reply | None:
+        route = self._routes.get(path) or self._routes.get(path[: path.find("/", 1) + 1] + "*")
+        headers = scope["headers"]
+        if route is None or not route.open:
+            refused = self._access.check(headers)
+            if refused is not None:
+                raise refused
+        if route is None:
+            raise rejection(404, "not-found", "there is nothing at this path", hint="GET /model")
+        method = scope["method"]
+        handler = route.handlers.get(method)
+        if handler is None:
+            allowed = ", ".join(route.handlers)
+            reply = refusal(rejection(405, "method", f"this path takes {allowed}"))
+            return reply._replace(headers=(*reply.headers, (b"allow", allowed.encode())))
+        body = b"" if method == "GET" else await self._body(headers, receive)
+        return None if body is None else await handler(Request(path, scope["query_string"], body))
+
+    async def _body(self, headers: list[tuple[bytes, bytes]], receive: Any) -> bytes | None:
+        """The whole body; None when the client went away before it was complete."""
+        kind = b""
+        for name, value in headers:
+            if name == b"content-type":
+                kind = value
+            elif name == b"content-length" and int(value) > self._max_body:
+                raise self._too_large()
+        event = await receive()
+        if event["type"] == "http.disconnect":
+            return None
+        body: bytes = event["body"]
+        if event["more_body"]:
+            rest = await self._rest(body, receive)
+            if rest is None:
+                return None
+            body = rest
+        if len(body) > self._max_body:
+            raise self._too_large()
+        if body and kind.partition(b";")[0].strip().lower() != b"application/json":
+            raise rejection(415, "content-type", "the body must be JSON", hint="send content-type: application/json")
+        return body
+
+    async def _rest(self, start: bytes, receive: Any) -> bytes | None:
+        parts, size = [start], len(start)
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                while True:
+                    event = await receive()
+                    if event["type"] == "http.disconnect":
+                        return None
+                    parts.append(event["body"])
+                    size += len(event["body"])
+                    if size > self._max_body:
+                        raise self._too_large()
+                    if not event["more_body"]:
+                        return b"".join(parts)
+        except TimeoutError:
+            raise rejection(408, "timeout", f"the body did not arrive within {BODY_SECONDS:g} s") from None
+
+    def _too_large(self) -> Rejection:
+        return rejection(413, "too-large", f"the body may not have more than {self._max_body:,} bytes")
+
+
+def reply(value: Any, *, status: int = 200) -> Reply:
+    """A JSON answer."""
+    return Reply(status, _encode(value))
+
+
+def refusal(problem: Rejection) -> Reply:
+    """The answer that says what is wrong."""
+    headers: tuple[tuple[bytes, bytes], ...] = (JSON,)
+    if problem.status == 503:
+        headers = (JSON, (b"retry-after", b"1"))
+    elif problem.status == 401:
+        headers = (JSON, (b"www-authenticate", b"Bearer"))
+    elif problem.status in (408, 413):  # the rest of the body is not wanted
+        headers = (JSON, (b"connection", b"close"))
+    return Reply(problem.status, _encode(_Error(problem.problem)), headers)
+
+
+class _Error(msgspec.Struct, frozen=True):
+    error: Problem
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; ServingError when the address cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as problem:
+        raise ServingError(
+            f"cannot listen on {host}:{port}: {problem.strerror}",
+            hint="free the port, or write another `port` under [serve] in keepfit.toml (0: any free one)",
+        ) from problem
+
+
+class HttpServer:
+    """Runs an application on a socket until told to stop; requests that have begun are answered first."""
+
+    def __init__(self, app: App, sock: socket.socket) -> None:
+        config = uvicorn.Config(
+            app,
+            http=_Protocol,
+            ws="none",
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            date_header=False,
+            timeout_keep_alive=IDLE_SECONDS,
+            timeout_graceful_shutdown=60,
+        )
+        self._server = _Server(config)
+        self._sock = sock
+
+    async def run(self) -> None:
+        """Serve until `stop`."""
+        watch = asyncio.create_task(self._end_slow_heads())
+        try:
+            await self._server.serve(sockets=[self._sock])
+        finally:
+            watch.cancel()
+
+    def stop(self) -> None:
+        """Take no more connections, answer what has been asked, end."""
+        self._server.should_exit = True
+
+    async def _end_slow_heads(self) -> None:
+        while True:
+            await asyncio.sleep(1)
+            late = time.monotonic() - HEAD_SECONDS
+            for connection in list(self._server.server_state.connections):
+                if isinstance(connection, _Protocol) and connection.head_since is not None:
+                    if connection.head_since < late:
+                        connection.transport.close()
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield  # signals are the gateway's business
+
+
+class _Protocol(HttpToolsProtocol):
+    """uvicorn's, with bounds on the head of a request."""
+
+    head_since: float | None = None
+    _head_bytes = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.head_since = time.monotonic()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.head_since = time.monotonic()
+
+    def on_headers_complete(self) -> None:
+        self.head_since, self._head_bytes = None, 0
+        super().on_headers_complete()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.head_since is not None:
+            self._head_bytes += len(data)
+            if self._head_bytes > HEAD_BYTES:
+                self.transport.close()

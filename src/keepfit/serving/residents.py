@@ -1,0 +1,234 @@
+"""Which models are loaded, which of them answers, and how one takes the other's place without losing a request."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import shutil
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+
+import msgspec
+
+from keepfit.core.errors import DamagedObject, KeepfitError, NotFound, PackageError, StoreError
+from keepfit.home import Home
+from keepfit.packages.unpack import read_manifest, unpack
+from keepfit.serving.batch import Ask
+from keepfit.serving.desired import Live, Release, desired, pinned
+from keepfit.serving.frames import AddRows, ReloadRows
+from keepfit.serving.lane import Lane, Shared
+from keepfit.serving.problems import Rejection
+from keepfit.serving.wire import Row
+
+WAITING = 3.0
+"""Times the limit of one batch that a request may wait for its answer."""
+AGAIN = 5.0
+"""Seconds before a release that could not be fetched is tried again."""
+
+_logger = logging.getLogger("keepfit.serving")
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """A release that is not live because it would not load, or not reproduce its golden rows."""
+
+    release: str
+    version: int
+    reason: str
+
+
+class Residents:
+    """The champion, the previous champion beside it, and the way from one champion to the next."""
+
+    def __init__(self, open_home: Callable[[], Home], name: str, pins: Path, shared: Shared, patience: float) -> None:
+        self.champion: Lane | None = None
+        self.previous: Lane | None = None
+        self.refused: Refused | None = None
+        self._open_home = open_home
+        self._name = name
+        self._pins = pins
+        self._shared = shared
+        self._patience = patience
+        self._waiting = WAITING * shared.hang
+        self._arrived = asyncio.Event()
+        self._changing = asyncio.Lock()
+        self._leaving: dict[Lane, asyncio.Task[None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._followed: str | None = None
+        """Release the ledger named when it was last followed."""
+        self._not_before = 0.0
+        self._unfit: set[str] = set()
+        """Packages that were refused."""
+
+    # -- answering
+
+    async def wait(self) -> Lane | None:
+        """The champion; while there is none yet, it is waited for as long as patience allows."""
+        if self.champion is None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._arrived.wait(), self._patience)
+        return self.champion
+
+    def put(self, ask: Ask, lane: Lane) -> None:
+        """Queue a request that was read with this lane's signature, with it or with whom can answer in its place."""
+        lane.put(ask)
+        if not lane.ready:
+            self._relieve(lane, time.monotonic())
+
+    @property
+    def rows_waiting(self) -> int:
+        return sum(lane.queue.rows for lane in self._lanes())
+
+    def tell(self, message: AddRows | ReloadRows) -> None:
+        """Tell every scorer of new online rows."""
+        for lane in self._lanes():
+            lane.tell(message)
+
+    def tick(self) -> None:
+        """Look after requests that wait too long; to be called a few times a second."""
+        now = time.monotonic()
+        for lane in self._lanes():
+            lane.tick(now)
+            self._relieve(lane, now)
+            for ask in lane.queue.drop(lambda ask: now - ask.since > self._waiting):
+                ask.give_up()
+
+    def _relieve(self, lane: Lane, now: float) -> None:
+        """Let another resident answer what waits for a scorer that has been away too long."""
+        if lane.ready or now - lane.down_since < self._patience:
+            return
+        other = next((r for r in (self.champion, self.previous) if r and r is not lane and r.ready), None)
+        if other is None:
+            return
+        for ask in lane.queue.drop(lambda ask: True):
+            rows = ask.rows if other.manifest.inputs == lane.manifest.inputs else _read_again(ask, other)
+            if rows is None:
+                ask.give_up()
+                continue
+            ask.restart(rows)
+            self._shared.metrics.previous_answers += len(rows)
+            other.put(ask)
+
+    def _lanes(self) -> list[Lane]:
+        return [lane for lane in (self.champion, self.previous, *self._leaving) if lane is not None]
+
+    # -- changing
+
+    async def restore(self) -> None:
+        """Load what was live last from this machine's own disk: no ledger, no store of objects."""
+        async with self._changing:
+            live = pinned(self._pins / "live.json")
+            for want in (live, Live(live.previous) if live and live.previous else None):
+                if want is not None:
+                    try:
+                        return await self._change(want)
+                    except KeepfitError as problem:
+                        _logger.warning("version %s cannot be loaded: %s", want.champion.version, problem.message)
+
+    async def follow(self, *, now: bool = False) -> None:
+        """Make live what the ledger says should be; with `now`, a release that was refused is tried again.
+
+        Raises KeepfitError when ledger or objects cannot be read: what is live stays.
+        """
+        if time.monotonic() < self._not_before and not now:
+            return
+        async with self._changing:
+            try:
+                home, named = await asyncio.to_thread(self._look)
+                if named is None or (named == self._followed and not (now and self.refused)):
+                    return
+                want = await asyncio.to_thread(desired, home.ledger, self._name, self._unfit)
+                if want is not None:
+                    await self._try(want, home)
+                    self._followed = named
+            except KeepfitError:
+                self._not_before = time.monotonic() + AGAIN
+                raise
+
+    async def close(self) -> None:
+        """End all scorers."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*(lane.close(at_once=True) for lane in self._lanes()))
+
+    def _look(self) -> tuple[Home, str | None]:
+        home = self._open_home()
+        return home, home.ledger.name(f"release/{self._name}")
+
+    async def _try(self, want: Live, home: Home) -> None:
+        try:
+            await self._change(want, home)
+        except (PackageError, NotFound, DamagedObject) as problem:
+            self._unfit.add(want.champion.package)
+            self.refused = Refused(want.champion.id, want.champion.version, problem.message)
+            _logger.warning("version %s is refused: %s", want.champion.version, problem.message)
+
+    async def _change(self, want: Live, home: Home | None = None) -> None:
+        """Load what is wanted, prove it, pin it, and only then let it answer."""
+        known = self._resident(want.champion)
+        lane = known or await self._proven(want.champion, home)
+        try:
+            await asyncio.to_thread(want.pin, self._pins / "live.json")
+        except StoreError:
+            if known is None:
+                await lane.close()
+            raise
+        before = self._lanes()
+        lane.serve_as(want.champion)
+        self.champion, self.previous = lane, self._resident(want.previous) if want.previous else None
+        self._arrived.set()
+        self._unfit.discard(want.champion.package)
+        if known is None:
+            self.refused = None
+        for old in before:
+            if old not in (self.champion, self.previous, *self._leaving):
+                self._leaving[old] = asyncio.create_task(self._retire(old))
+        if want.previous is not None and self.previous is None:
+            self._later(self._complete(want, home))
+
+    async def _complete(self, want: Live, home: Home | None) -> None:
+        """Load the previous champion beside a champion that answers already."""
+        async with self._changing:
+            if want.previous is None or self.champion is None or self.champion.release != want.champion:
+                return
+            try:
+                self.previous = self._resident(want.previous) or await self._proven(want.previous, home)
+            except KeepfitError as problem:
+                _logger.warning("the previous champion cannot be loaded: %s", problem.message)
+
+    def _resident(self, release: Release) -> Lane | None:
+        """Who answers with this release's package already."""
+        found = (r for r in (self.champion, self.previous) if r and r.release.package == release.package)
+        return next(found, None)
+
+    async def _proven(self, release: Release, home: Home | None) -> Lane:
+        folder = self._pins / release.package[:16]
+        if home is not None:
+            manifest = await asyncio.to_thread(unpack, home, release.package, folder)
+        else:
+            manifest = await asyncio.to_thread(read_manifest, folder)
+        lane = Lane(release, folder, manifest, self._shared)
+        await lane.prove()
+        return lane
+
+    async def _retire(self, lane: Lane) -> None:
+        await lane.close()
+        async with self._changing:  # a release that is being loaded may use the same folder
+            del self._leaving[lane]
+            if lane.folder not in {other.folder for other in self._lanes()}:
+                await asyncio.to_thread(shutil.rmtree, lane.folder, ignore_errors=True)
+
+    def _later(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _read_again(ask: Ask, lane: Lane) -> Sequence[Row] | None:
+    """The rows of a request as another model takes them; None when it does not take them all."""
+    try:
+        rows = lane.signature.decode(ask.body, len(ask.rows))
+    except Rejection:
+        return None
+    return rows.good if len(rows.good) == len(ask.rows) and not rows.bad else None

@@ -1,0 +1,177 @@
+"""The gateway put together: connections, models, log and labels in one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import uvloop
+
+from keepfit.core.errors import KeepfitError, ServingError, StoreError
+from keepfit.core.files import locked, write_file
+from keepfit.home import Home
+from keepfit.serving.access import Access, token_of
+from keepfit.serving.client import Endpoint, endpoint_file
+from keepfit.serving.http import App, HttpServer, listen
+from keepfit.serving.ids import Ids
+from keepfit.serving.lane import Shared
+from keepfit.serving.log import Log
+from keepfit.serving.metrics import Metrics
+from keepfit.serving.records import Records
+from keepfit.serving.residents import Residents
+from keepfit.serving.routes import Routes
+from keepfit.serving.settings import ServeSettings
+
+POLL = 0.25
+"""Seconds between two looks at the ledger."""
+TICK = 0.1
+"""Seconds between two looks at requests that wait and scorers that hang."""
+
+_logger = logging.getLogger("keepfit.serving")
+
+
+def run(
+    open_home: Callable[[], Home],
+    folder: Path,
+    name: str,
+    *,
+    settings: ServeSettings,
+    ready: Callable[[str], None] | None = None,
+    end_with_parent: bool = False,
+) -> None:
+    """Serve the model `name` until SIGINT or SIGTERM; what has been asked by then is answered.
+
+    `folder` is where the project keeps things on this machine; `open_home` opens its stores, and
+    may fail for as long as they are down. `ready` is told the address once the release that
+    should be live is. With `end_with_parent`, the end of standard input ends the gateway. Raises
+    ServingError when the address cannot be had, or another gateway serves this project.
+    """
+    with contextlib.ExitStack() as stack:
+        _be_the_only_one(stack, folder)
+        sock = stack.enter_context(listen(settings.host, settings.port))
+        host, port = sock.getsockname()[:2]
+        url = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else _bracketed(host)}:{port}"
+        runner = stack.enter_context(asyncio.Runner(loop_factory=uvloop.new_event_loop))
+
+        async def serve() -> None:
+            gateway = _Gateway(open_home, folder, name, settings)
+            gateway.listen_for_signals(end_with_parent)
+            names = [_bracketed(settings.host), "localhost", "127.0.0.1"]
+            access = Access(token_of(folder), names, port, exact=settings.hosts)
+            app = App(gateway.routes.table(), access, max_body=settings.max_body, seen=gateway.metrics.seen)
+            await gateway.serve(HttpServer(app, sock), url, ready)
+
+        runner.run(serve())
+
+
+class _Gateway:
+    def __init__(self, open_home: Callable[[], Home], folder: Path, name: str, settings: ServeSettings) -> None:
+        self._folder = folder
+        self._stop = asyncio.Event()
+        self._trouble = ""
+        home, ids = folder / "serving", Ids()
+        self.metrics = Metrics()
+        self._log = Log(home / "log", ids.instance, self.metrics.drop)
+        self._records = Records(home / "records.db")
+        shared = Shared(
+            records=home / "records.db", log=self._log, metrics=self.metrics, ids=ids, hang=settings.hang_seconds
+        )
+        self._residents = Residents(open_home, name, folder / "pins", shared, settings.patience_seconds)
+        self.routes = Routes(
+            self._residents, self._records, self._log, metrics=self.metrics, name=name, settings=settings
+        )
+
+    async def serve(self, server: HttpServer, url: str, ready: Callable[[str], None] | None) -> None:
+        """Answer from the start; requests that come before the model is loaded wait for it."""
+        self._log.start()
+        serving = asyncio.create_task(server.run())
+        ticking = asyncio.create_task(self._tick())
+        try:
+            await self._unless_stopped(self._residents.restore())
+            await self._unless_stopped(self._follow())
+            gc.collect()
+            gc.freeze()
+            self._announce(url)
+            if ready and not self._stop.is_set():
+                ready(url)
+            while not self._stop.is_set():
+                await self._unless_stopped(asyncio.sleep(POLL))
+                await self._unless_stopped(self._follow())
+        finally:
+            endpoint_file(self._folder).unlink(missing_ok=True)
+            server.stop()
+            await serving
+            ticking.cancel()
+            await self._residents.close()
+            await asyncio.to_thread(self._log.close)
+            self._records.close()
+
+    def listen_for_signals(self, end_with_parent: bool) -> None:
+        """Stop on SIGINT and SIGTERM, or when whoever started this process is gone."""
+        loop = asyncio.get_running_loop()
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(number, self._stop.set)
+        if end_with_parent:
+
+            def heard() -> None:
+                if not os.read(0, 4096):
+                    loop.remove_reader(0)
+                    self._stop.set()
+
+            loop.add_reader(0, heard)
+
+    def _announce(self, url: str) -> None:
+        try:
+            write_file(endpoint_file(self._folder), msgspec.json.encode(Endpoint(url, os.getpid())))
+        except StoreError as problem:  # commands will not find the endpoint, but its clients do
+            _logger.warning("%s", problem)
+
+    async def _follow(self) -> None:
+        try:
+            await self._residents.follow()
+            self._trouble = ""
+        except KeepfitError as problem:
+            if problem.message != self._trouble:
+                self._trouble = problem.message
+                _logger.warning("what should be live is not known: %s", problem.message)
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK)
+            self._residents.tick()
+
+    async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> None:
+        """Wait for the work, or cancel it as soon as the gateway is to stop."""
+        task, stop = asyncio.ensure_future(work), asyncio.ensure_future(self._stop.wait())
+        await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
+        for one in (task, stop):
+            one.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+def _be_the_only_one(stack: contextlib.ExitStack, folder: Path) -> None:
+    """Hold the gateway's lock; whoever only looks whether it is held does so for a moment."""
+    for _ in range(20):
+        attempt = contextlib.ExitStack()
+        if attempt.enter_context(locked(folder / "serving" / "gateway.lock", wait=False)):
+            stack.push(attempt)
+            return
+        attempt.close()
+        time.sleep(0.05)
+    raise ServingError("another gateway serves this project already", where=str(folder), hint="keepfit status")
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

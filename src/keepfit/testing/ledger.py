@@ -1,0 +1,360 @@
+"""What every ledger must pass."""
+
+from __future__ import annotations
+
+import math
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from keepfit.core.errors import NameMoved, StoreError, UsageError
+from keepfit.ledger import Fact, Ledger, Move, Point, Query, open_ledger
+from keepfit.testing import queries, workers
+from keepfit.testing.workers import NOON
+
+_LAWS = settings(
+    max_examples=50,
+    deadline=None,
+    suppress_health_check=[HealthCheck.differing_executors, HealthCheck.too_slow],
+)
+_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+_number = st.floats(allow_nan=False, allow_infinity=False)
+_json = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63) | _number | _text,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_text, inner, max_size=3),
+    max_leaves=8,
+)
+_facts = st.builds(
+    Fact,
+    id=_text,
+    kind=_text,
+    subject=_text,
+    time=st.datetimes(timezones=st.just(UTC)),
+    actor=_text,
+    body=st.dictionaries(_text, _json, max_size=3),
+    refs=st.dictionaries(_text, _text, max_size=3),
+    attributes=st.dictionaries(_text, _number | _text, max_size=3),
+)
+_points = st.builds(Point, st.integers(-(2**63), 2**63 - 1), st.floats(), st.datetimes(timezones=st.just(UTC)))
+
+
+class LedgerSuite:
+    """Subclass with the `url` of the backend; each root given to `address` needs an empty ledger of its own."""
+
+    url = ""
+
+    def address(self, root: Path) -> str:
+        """Where the ledger of this root is."""
+        return self.url
+
+    def open(self, root: Path) -> Ledger:
+        """The ledger of this root."""
+        return open_ledger(self.address(root), root)
+
+    @pytest.fixture
+    def ledger(self, tmp_path: Path) -> Iterator[Ledger]:
+        opened = self.open(tmp_path)
+        yield opened
+        opened.close()
+
+    # facts
+
+    @_LAWS
+    @given(st.lists(_facts, max_size=5, unique_by=lambda fact: fact.id))
+    def test_what_is_appended_is_there_after_reopening(
+        self, tmp_path_factory: pytest.TempPathFactory, facts: list[Fact]
+    ) -> None:
+        root = tmp_path_factory.mktemp("ledger")
+        ledger = self.open(root)
+        assert ledger.append(facts) == facts
+        ledger.close()
+        ledger = self.open(root)
+        assert ledger.find(Query(descending=False)) == facts
+        assert ledger.verify() is None
+        ledger.close()
+
+    def test_a_fact_comes_back_as_json_holds_it(self, ledger: Ledger) -> None:
+        east = timezone(timedelta(hours=5, minutes=30))
+        made = Fact(id="x-1", kind="x", subject="s", time=NOON.astimezone(east), body={"a": (1, 2), "b": math.nan})
+        (held,) = ledger.append([made])
+        assert held.body == {"a": [1, 2], "b": None}
+        assert held.time == NOON and held.time.utcoffset() == timedelta(0)
+        assert ledger.get("x-1") == held
+
+    def test_a_time_without_a_zone_is_utc(self, ledger: Ledger) -> None:
+        (held,) = ledger.append([_fact("a", time=datetime(2013, 5, 2, 12))])
+        assert held.time == NOON
+
+    def test_a_fact_recorded_again_is_left_as_it_is(self, ledger: Ledger) -> None:
+        (first,) = ledger.append([_fact("a", body={"n": 1})])
+        assert ledger.append([_fact("a", body={"n": 2}), _fact("b")]) == [first, _fact("b")]
+        assert ledger.get("a") == first
+        assert ledger.find(Query()) == [_fact("b"), first]
+
+    def test_the_first_of_equal_ids_in_one_append_is_kept(self, ledger: Ledger) -> None:
+        first, second = _fact("a", body={"n": 1}), _fact("a", body={"n": 2})
+        assert ledger.append([first, second]) == [first, first]
+        assert ledger.find(Query()) == [first]
+
+    def test_nothing_is_appended_for_nothing(self, ledger: Ledger) -> None:
+        assert ledger.append([]) == []
+        assert ledger.find(Query()) == []
+
+    def test_get_takes_the_beginning_of_an_id(self, ledger: Ledger) -> None:
+        ledger.append([_fact(id) for id in ("run-12", "run-123", "run-2ab")])
+        assert ledger.get("run-2ab") == ledger.get("run-2a") == ledger.get("run-2") == _fact("run-2ab")
+        assert ledger.get("run-123") == _fact("run-123")
+        assert ledger.get("run-12") == _fact("run-12")
+        assert ledger.get("run-3") is None
+        assert ledger.get("run-1234") is None
+        with pytest.raises(UsageError, match="`run-1` fits several"):
+            ledger.get("run-1")
+
+    @pytest.mark.parametrize(
+        "bad",
+        [
+            {"attributes": {"loss": math.nan}},
+            {"attributes": {"loss": math.inf}},
+            {"attributes": {"loss": None}},
+            {"body": {"what": object()}},
+            {"subject": "\ud800"},
+            {"body": {"what": "\ud800"}},
+        ],
+    )
+    def test_what_cannot_be_kept_is_refused_and_records_nothing(self, ledger: Ledger, bad: dict[str, Any]) -> None:
+        with pytest.raises(UsageError):
+            ledger.append([_fact("good"), _fact("bad", **bad)], [Move("n", None, "good")])
+        assert ledger.find(Query()) == []
+        assert ledger.name("n") is None
+
+    # names
+
+    def test_a_name_moves_only_from_where_it_was_seen(self, ledger: Ledger) -> None:
+        ledger.append([_fact("a"), _fact("b")], [Move("champion", None, "a")])
+        assert ledger.name("champion") == "a"
+        ledger.append([], [Move("champion", "a", "b")])
+        assert ledger.name("champion") == "b"
+        for old in ("a", None, "c"):
+            with pytest.raises(NameMoved, match="`champion` points at `b`"):
+                ledger.append([_fact("c")], [Move("champion", old, "a")])
+        assert ledger.name("champion") == "b"
+        assert ledger.get("c") is None
+
+    def test_append_and_moves_are_all_or_nothing(self, ledger: Ledger) -> None:
+        ledger.append([_fact("a")], [Move("taken", None, "a")])
+        moves = [Move("free", None, "b"), Move("taken", None, "b")]
+        with pytest.raises(NameMoved):
+            ledger.append([_fact("b")], moves)
+        assert ledger.names() == {"taken": "a"}
+        assert ledger.find(Query()) == [_fact("a")]
+        assert ledger.verify() is None
+
+    def test_moves_of_one_append_follow_each_other(self, ledger: Ledger) -> None:
+        ledger.append([_fact("a"), _fact("b")], [Move("n", None, "a"), Move("n", "a", "b")])
+        assert ledger.name("n") == "b"
+
+    def test_a_name_cannot_point_at_nothing(self, ledger: Ledger) -> None:
+        with pytest.raises(UsageError, match="`nowhere`"):
+            ledger.append([_fact("a")], [Move("n", None, "nowhere")])
+        assert ledger.name("n") is None
+        assert ledger.get("a") is None
+
+    def test_names_are_listed_by_their_beginning(self, ledger: Ledger) -> None:
+        names = ["release/a", "release/b", "release/é", "releases", "model/a", "%", "release_"]
+        ledger.append([_fact("a")], [Move(name, None, "a") for name in names])
+        assert set(ledger.names()) == set(names)
+        assert ledger.names("release/") == {"release/a": "a", "release/b": "a", "release/é": "a"}
+        assert ledger.names("%") == {"%": "a"}
+        assert ledger.names("x") == {}
+
+    # queries
+
+    @_LAWS
+    @given(st.lists(queries.contents, max_size=12), st.lists(queries.queries, min_size=1, max_size=8))
+    def test_find_gives_what_a_plain_filter_and_sort_give(
+        self, tmp_path_factory: pytest.TempPathFactory, contents: list[Any], asked: list[Query]
+    ) -> None:
+        ledger = self.open(tmp_path_factory.mktemp("ledger"))
+        facts = [
+            Fact(id=f"f-{n}", kind=kind, subject=subject, time=time, attributes=attributes)
+            for n, (kind, subject, time, attributes) in enumerate(contents)
+        ]
+        ledger.append(facts)
+        for query in asked:
+            assert ledger.find(query) == queries.found(facts, query), query
+        ledger.close()
+
+    @pytest.mark.parametrize("descending", [True, False])
+    @pytest.mark.parametrize("order", [None, "loss"])
+    @pytest.mark.parametrize("limit", [1, 3, 7, 50])
+    def test_pages_cover_everything_exactly_once(
+        self, ledger: Ledger, limit: int, order: str | None, descending: bool
+    ) -> None:
+        spread: list[dict[str, float | str]] = [{"loss": n % 4} if n % 3 else {} for n in range(20)]
+        ledger.append([_fact(f"f-{n}", attributes=attributes) for n, attributes in enumerate(spread)])
+        whole = Query(order=order, descending=descending)
+        pages = (
+            ledger.find(msgspec.structs.replace(whole, limit=limit, offset=at)) for at in range(0, 20 + limit, limit)
+        )
+        ids = [found.id for page in pages for found in page]
+        assert ids == [found.id for found in ledger.find(whole)]
+        assert sorted(ids) == sorted(f"f-{n}" for n in range(20))
+
+    def test_a_page_that_cannot_be_is_refused(self, ledger: Ledger) -> None:
+        for query in (Query(limit=-1), Query(offset=-1), Query(limit=2**80)):
+            with pytest.raises(UsageError):
+                ledger.find(query)
+
+    # series
+
+    @_LAWS
+    @given(st.lists(st.lists(_points, max_size=5), max_size=3))
+    def test_a_series_holds_the_last_value_of_each_step(
+        self, tmp_path_factory: pytest.TempPathFactory, batches: list[list[Point]]
+    ) -> None:
+        ledger = self.open(tmp_path_factory.mktemp("ledger"))
+        for batch in batches:
+            ledger.record("loss", iter(batch))
+        ledger.record("other", [Point(1, 2.0, NOON)])
+        last = {point.step: point for batch in batches for point in batch}
+        assert _plain(ledger.points("loss")) == _plain(last[step] for step in sorted(last))
+        assert ledger.points("other") == [Point(1, 2.0, NOON)]
+        assert ledger.points("none") == []
+        ledger.close()
+
+    def test_a_step_beyond_64_bits_is_refused_and_records_nothing(self, ledger: Ledger) -> None:
+        with pytest.raises(UsageError):
+            ledger.record("loss", [Point(1, 1.0, NOON), Point(2**63, 1.0, NOON)])
+        assert ledger.points("loss") == []
+
+    # many writers
+
+    def test_threads_that_append_at_once_all_get_their_own(self, ledger: Ledger) -> None:
+        def write(writer: int) -> list[Fact]:
+            return [ledger.append([_fact(f"{writer}-{n}", body={"n": n})])[0] for n in range(20)]
+
+        written = _at_once(8, write)
+        assert written == [[_fact(f"{writer}-{n}", body={"n": n}) for n in range(20)] for writer in range(8)]
+        held = [found.id for found in ledger.find(Query(limit=1000, descending=False))]
+        assert sorted(held) == sorted(f"{writer}-{n}" for writer in range(8) for n in range(20))
+        for writer in range(8):
+            assert [id for id in held if id.startswith(f"{writer}-")] == [f"{writer}-{n}" for n in range(20)]
+        assert ledger.verify() is None
+
+    def test_threads_that_append_the_same_fact_all_get_the_first(self, ledger: Ledger) -> None:
+        written = _at_once(8, lambda writer: ledger.append([_fact("one", body={"writer": writer})]))
+        assert written == [[ledger.get("one")]] * 8
+
+    def test_a_writer_that_fails_fails_alone(self, ledger: Ledger) -> None:
+        ledger.append([_fact("first")], [Move("n", None, "first")])
+
+        def write(writer: int) -> bool:
+            moves = [Move("n", "elsewhere", "first")] if writer % 2 else []
+            try:
+                ledger.append([_fact(f"w{writer}")], moves)
+            except NameMoved:
+                return False
+            return True
+
+        for _ in range(5):
+            assert _at_once(8, write) == [True, False] * 4
+        assert {found.id for found in ledger.find(Query())} == {"first", "w0", "w2", "w4", "w6"}
+        assert ledger.verify() is None
+
+    def test_threads_that_count_lose_nothing(self, ledger: Ledger) -> None:
+        _at_once(6, lambda writer: [workers.increment(ledger) for _ in range(5)])
+        assert _counted(ledger) == 30
+
+    def test_processes_that_count_lose_nothing(self, tmp_path: Path) -> None:
+        counting = [workers.start(workers.count, self.address(tmp_path), tmp_path, 15) for _ in range(4)]
+        assert [process.communicate() and process.returncode for process in counting] == [0, 0, 0, 0]
+        ledger = self.open(tmp_path)
+        assert _counted(ledger) == 60
+        assert ledger.verify() is None
+        ledger.close()
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+    def test_a_ledger_opened_before_a_fork_serves_both_sides(self, ledger: Ledger) -> None:
+        ledger.append([_fact("before")])
+        with ThreadPoolExecutor(2) as busy:
+            writing = [busy.submit(lambda: [workers.increment(ledger) for _ in range(10)]) for _ in range(2)]
+            children = [_fork(lambda: [workers.increment(ledger) for _ in range(10)]) for _ in range(2)]
+            for written in writing:
+                written.result()
+        assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0, 0]
+        assert _counted(ledger) == 40
+        assert ledger.verify() is None
+
+    # the end
+
+    def test_what_was_acknowledged_survives_kill(self, tmp_path: Path) -> None:
+        acknowledged: list[str] = []
+        for _ in range(3):
+            killed = [workers.start(workers.append, self.address(tmp_path), tmp_path) for _ in range(2)]
+            acknowledged += [id for worker in killed for id in workers.kill_at_random(worker)]
+        ledger = self.open(tmp_path)
+        assert ledger.verify() is None
+        for id in acknowledged:
+            assert ledger.get(id) is not None
+            assert ledger.name(f"event/{id}") == id
+            assert len(ledger.points(f"series/{id}")) == 1
+        named = ledger.names("event/")
+        assert len(named) == len(ledger.find(Query(limit=1_000_000)))
+        ledger.close()
+
+    def test_a_closed_ledger_says_so(self, ledger: Ledger) -> None:
+        ledger.close()
+        ledger.close()
+        uses: list[Callable[[], object]] = [
+            lambda: ledger.append([_fact("a")]),
+            lambda: ledger.get("a"),
+            lambda: ledger.find(Query()),
+        ]
+        for use in uses:
+            with pytest.raises(StoreError):
+                use()
+
+
+def _fact(id: str, *, time: datetime = NOON, **parts: Any) -> Fact:
+    content: dict[str, Any] = {"id": id, "kind": "test", "subject": "suite", "time": time}
+    return Fact(**content | parts)
+
+
+def _plain(points: Any) -> list[tuple[int, str, datetime]]:
+    """Points in a form that is equal where a value is not a number."""
+    return [(point.step, repr(point.value), point.time) for point in points]
+
+
+def _counted(ledger: Ledger) -> int:
+    last = ledger.get(ledger.name("counter") or "")
+    assert last is not None
+    return int(last.body["value"])
+
+
+def _at_once(threads: int, work: Callable[[int], Any]) -> list[Any]:
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(work, range(threads)))
+
+
+def _fork(work: Callable[[], object]) -> int:
+    """The id of a copy of this process that does the work and ends."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # threads and fork: just what is tried here
+        child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            work()
+            code = 0
+        finally:
+            os._exit(code)
+    return child

@@ -1,0 +1,5 @@
+from keepfit.testing.objects import ObjectsSuite
+
+
+class TestFolder(ObjectsSuite):
+    url = "folder:objects"

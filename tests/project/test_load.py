@@ -1,0 +1,325 @@
+"""keepfit.toml: what is right loads, and everything that is wrong is told with its place."""
+
+from __future__ import annotations
+
+import os
+import re
+import textwrap
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+import keepfit.demo
+from keepfit.core.errors import ProjectError
+from keepfit.project import Project, check_project, find_root, load_project
+
+TOML = """\
+model = "delay"
+
+[data.flights]
+from      = "data/flights/*.parquet"
+departure = { type = "timestamp", role = "event time" }
+carrier   = { type = "category", at_most = 40 }
+origin    = { type = "category", missing = 0 }
+distance  = { type = "number", at_least = 0 }
+late      = { type = "bool", role = "label", known_after = "24h" }
+fresh     = "2d"
+
+[data.weather]
+from     = "data/weather.csv"
+observed = { type = "timestamp", role = "event time" }
+origin   = { type = "text", role = "key" }
+wind     = { type = "number" }
+
+[train]
+features = "flights:features"
+fit = "flights:train"
+window = "60d"
+test = "last 14d"
+seed = 7
+parameters = { rate = 0.1 }
+
+[check]
+auc = { at_least = 0.65, versus_champion = -0.002 }
+brier = { better_than = "base rate" }
+p99 = { at_most = "20ms" }
+slices = { by = ["carrier", "origin"], auc = { at_least = 0.55 } }
+also = ["flights:fair"]
+
+[release]
+automatic = false
+
+[serve]
+port = 0
+
+[watch]
+alarms = "1 per 1000 windows"
+
+[retrain]
+when = ["performance", "every 30d"]
+"""
+CODE = """\
+import polars as pl
+
+def features(flights: pl.DataFrame, weather: pl.DataFrame) -> pl.DataFrame:
+    return flights
+
+def train(X, y, seed: int, rate: float, depth: int = 6):
+    raise RuntimeError("must not be run")
+
+def fair(test) -> bool:
+    return True
+
+raise RuntimeError("must not be imported")
+"""
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "keepfit.toml").write_text(TOML)
+    (tmp_path / "flights.py").write_text(CODE)
+    return tmp_path
+
+
+def problems(root: Path, *changes: tuple[str, str], code: str | None = None) -> str:
+    """What loading says after these replacements in the file."""
+    text = TOML
+    for old, new in changes:
+        assert text.count(old) >= 1, old
+        text = text.replace(old, new, 1)
+    (root / "keepfit.toml").write_text(text)
+    if code is not None:
+        (root / "flights.py").write_text(textwrap.dedent(code))
+    with pytest.raises(ProjectError) as caught:
+        load_project(root)
+    return str(caught.value)
+
+
+def test_a_project_that_fits_together_loads(root: Path) -> None:
+    project = load_project(root)
+    assert project.name == "delay"
+    assert project.task == "binary"
+    assert project.main.name == "flights"
+    assert [d.name for d in project.sides] == ["weather"]
+    assert list(project.main.columns) == ["departure", "carrier", "origin", "distance", "late"]
+    assert project.main.label_delay == timedelta(hours=24)
+    assert project.train.parameters == {"rate": 0.1}
+    assert not project.release.automatic
+    assert (project.ledger, project.objects) == ("sqlite:.keepfit/ledger.db", "folder:.keepfit/objects")
+    check_project(project)
+
+
+def test_the_demo_is_a_project_that_fits_together() -> None:
+    assert load_project(Path(keepfit.demo.__file__).parent / "flights").task == "binary"
+
+
+@pytest.mark.parametrize(("kind", "task"), [("category", "multiclass"), ("integer", "regression")])
+def test_the_type_of_the_label_decides_the_task(root: Path, kind: str, task: str) -> None:
+    metric = "accuracy" if task == "multiclass" else "r2"
+    text = TOML.replace('type = "bool"', f'type = "{kind}"').replace("auc", metric).replace("brier", metric + " # ")
+    (root / "keepfit.toml").write_text(text.replace(f"{metric} # ", "# "))
+    assert load_project(root).task == task
+
+
+def test_one_problem_is_told_with_place_and_hint(root: Path) -> None:
+    told = problems(root, ('carrier   = { type = "category"', 'carrier   = { type = "catgory"'))
+    assert told == "\n".join(
+        [
+            "error[project]: `type` cannot be `catgory`",
+            "  at keepfit.toml:6:15",
+            "",
+            "hint: did you mean `category`?",
+        ]
+    )
+
+
+def test_every_problem_is_told_in_the_order_of_the_file(root: Path) -> None:
+    told = problems(
+        root,
+        ('"24h"', '"24 hours"'),
+        ('"flights:train"', '"flights:trian"'),
+        ("[watch]", "[wacth]"),
+        ("port = 0", 'port = "8080"'),
+    )
+    assert told.splitlines() == [
+        "error[project]: 4 problems",
+        "  keepfit.toml:9:46: `24 hours` is not a duration (write a number and a unit: 20ms, 30s, 15m, 24h, 60d, 2w)",
+        "  keepfit.toml:20:1: `flights.py` has no function `trian` (did you mean `train`?)",
+        '  keepfit.toml:37:1: `port` must be a whole number, not `"8080"`',
+        "  keepfit.toml:39:2: `wacth` is not known (did you mean `watch`?)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "at", "words"),
+    [
+        ("[check]", "[chekc]", "chekc]", "did you mean `check`?"),
+        ("seed = 7", "sead = 7", "sead = 7", "`sead` is not known in [train]"),
+        ('role = "label"', 'role = "labl"', 'role = "labl"', "did you mean `label`?"),
+        ("brier =", "breir =", "breir =", "did you mean `brier`?"),
+        ("at_most = 40", "at_mots = 40", "at_mots =", "did you mean `at_most`?"),
+        ("seed = 7", "seed = 7.5", "seed = 7.5", "`seed` must be a whole number, not `7.5`"),
+        ("seed = 7", "seed = -1", "seed = -1", "the seed `-1` is not between"),
+        ("at_least = 0.65", 'at_least = "high"', 'at_least = "high"', '`at_least` must be a number, not `"high"`'),
+        ("at_least = 0.65", "at_least = nan", "at_least = nan", "`at_least` must be a number"),
+        ('also = ["flights:fair"]', 'also = "flights:fair"', "also =", "`also` must be a list"),
+        ('["carrier", "origin"]', '["carrier", 3]', "3]", "`by` must be text in quotes, not `3`"),
+        ("automatic = false", 'automatic = "no"', "automatic", "`automatic` must be true or false"),
+        ('late      = { type = "bool"', 'fresher = "2d"\nlate = { type = "bool"', "fresher", "did you mean `fresh`?"),
+        ('late      = { type = "bool"', 'age = "text"\nlate = { type = "bool"', "age", 'write age = { type = "text" }'),
+        ('late      = { type = "bool", ', "late = { ", "late", "`type` is missing in [data.flights.late]"),
+        ('from      = "data/flights/*.parquet"', "", "flights]", "`from` is missing in [data.flights]"),
+        ('fresh     = "2d"', 'fresh = { type = "text" }', "fresh", "rename the column"),
+        ('fresh     = "2d"', 'fresh = "two days"', "fresh", "is not a duration"),
+        ('fresh     = "2d"', 'fresh = "99999999999d"', "fresh", "longer than time"),
+        ("data/flights/*.parquet", "../flights.csv", "from", "outside the project"),
+        ("data/flights/*.parquet", "/data/flights.csv", "from", "outside the project"),
+        ("data/flights/*.parquet", "data/**.parquet", "from", "`**` must stand alone"),
+        (', role = "label", known_after = "24h"', "", "data.flights]", "no column is the label"),
+        ("at_most = 40 }", 'role = "label" }', "late", "`late` is a second label beside `flights.carrier`"),
+        (
+            'type = "bool", role',
+            'type = "timestamp", role',
+            'type = "timestamp"',
+            "the label `late` cannot be a timestamp",
+        ),
+        ('departure = { type = "timestamp"', 'departure = { type = "date"', 'type = "date"', "must be a timestamp"),
+        ("missing = 0 }", "missing = 5 }", "missing = 5", "share from 0 to 1"),
+        ("at_least = 0 }", "at_least = 0, at_most = -1 }", "at_most = -1", "`at_least` is 0, but `at_most` is -1"),
+        ('"bool", role', '"bool", at_most = 1, role', "at_most = 1", "`at_most` means nothing for a bool"),
+        ('"last 14d"', '"14d"', "test =", "is not a test period"),
+        ('"last 14d"', '"last 120%"', "test =", "leaves nothing to train"),
+        ('"last 14d"', '"last 60d"', "test =", "leaves nothing of the window"),
+        ('"last 14d"', '"last 0d"', "test =", "no time at all"),
+        ('"60d"', '"60 days"', "window", "is not a duration"),
+        ('["carrier", "origin"]', '["carrier", "orign"]', '"orign"]', "did you mean `origin`?"),
+        ('["carrier", "origin"]', '["late"]', '"late"]', "`late` is not an input"),
+        ("auc = { at_least = 0.65", "rmse = { at_most = 0.65", "rmse", "`rmse` does not fit a binary model"),
+        ('"base rate"', '"base rat"', "better_than", 'write better_than = "base rate"'),
+        ('"20ms"', '"quick"', 'at_most = "quick"', "is not a duration"),
+        ('also = ["flights:fair"]', 'tests = "test"', "tests", "there is no folder `test`"),
+        ('"1 per 1000 windows"', '"few"', "alarms", "is not an alarm budget"),
+        ('"every 30d"', '"every month"', '"every month"', "is not a duration"),
+        ('"performance"', '"performence"', '"performence"', "did you mean `performance`?"),
+        ('when = ["performance"', 'at_most = "often"\nwhen = ["performance"', 'at_most = "often"', "is not a pace"),
+        ("port = 0", "port = 70000", "port", "is not between 0 and 65535"),
+        ("port = 0", "max_rows = 0", "max_rows", "must be at least 1"),
+        ('origin   = { type = "text"', 'orgin = { type = "text"', "orgin", "did you mean `origin`?"),
+        ('origin   = { type = "text"', 'origin = { type = "integer"', 'type = "integer"', "declare both alike"),
+        ("[data.weather]", "[data.my-weather]", "my-weather]", "no name for a dataset"),
+        ('"flights:fair"', '"flights.fair"', '"flights.fair"', 'write "module:function"'),
+        ('"flights:fair"', '"flihgts:fair"', '"flihgts:fair"', "did you mean `flights`?"),
+        ("rate = 0.1", "rate = 0.1, dept = 3", "dept", "did you mean `depth`?"),
+        ("rate = 0.1", "rate = 0.1, seed = 3", "seed = 3", "write seed under [train]"),
+        ('model = "delay"', 'model = "a/b"', "model", "no name for a model"),
+        ('model = "delay"', "", "", "`model` is missing"),
+        ('model = "delay"', "model = ", "", "is not TOML"),
+    ],
+)
+def test_what_is_wrong_is_told_where_it_is(root: Path, old: str, new: str, at: str, words: str) -> None:
+    told = problems(root, (old, new))
+    assert words in told
+    ((line, column),) = re.findall(r"keepfit\.toml:(\d+):(\d+)", told)
+    assert (root / "keepfit.toml").read_text().splitlines()[int(line) - 1][int(column) - 1 :].startswith(at)
+
+
+def test_missing_sections_are_named(root: Path) -> None:
+    (root / "keepfit.toml").write_text('model = "delay"\n')
+    with pytest.raises(ProjectError) as caught:
+        load_project(root)
+    assert "there is no [data.NAME] section" in str(caught.value)
+    assert "there is no [train] section" in str(caught.value)
+
+
+def test_durations_need_an_event_time(root: Path) -> None:
+    told = problems(root, (', role = "event time"', ""))
+    for words in ("`window` is a duration", "`test` is a duration", "`fresh` needs", "`weather` has an event time"):
+        assert words in told
+    assert "`known_after` needs an event time" in told
+
+
+def test_what_follows_from_a_broken_section_is_not_told(root: Path) -> None:
+    told = problems(root, ('late      = { type = "bool"', 'late = { type = "boolean"'))
+    assert told.count("keepfit.toml:") == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "place", "words"),
+    [
+        ("def features(flights, wether): ...", "flights.py:1:23", "did you mean `weather`?"),
+        ("def features(weather): ...", "flights.py:1:1", "does not take the main dataset `flights`"),
+        ("def features(flights, /): ...", "flights.py:1:14", "by position only"),
+        ("def train(X, y, rate, depth): ...", "flights.py:1:23", "`depth`, which nothing gives"),
+        ("def train(y, rate): ...", "flights.py:1:1", "does not take `X`"),
+        ("def train(X, y, **more): ...", "keepfit.toml:24:16", "takes no `rate`"),
+        ("def fair(test, extra): ...", "flights.py:1:1", "must take one parameter"),
+        ("def fair(): ...", "flights.py:1:1", "must take one parameter"),
+        ("fair = 1", "flights.py:1:1", "is not a function written with `def`"),
+        ("async def train(X, y, rate): ...", "flights.py:1:1", "is not a function written with `def`"),
+        ("def train(X, y:", "flights.py:1:", "is not Python"),
+    ],
+)
+def test_functions_must_take_what_they_can_be_given(root: Path, code: str, place: str, words: str) -> None:
+    name = code.removeprefix("async ").removeprefix("def ").partition("(")[0].partition(" ")[0]
+    forms = {
+        "features": "def features(flights, weather=None): ...",
+        "train": "def train(X, y, rate): ...",
+        "fair": "def fair(test): ...",
+    }
+    others = [form for other, form in forms.items() if other != name]
+    told = problems(root, ("seed = 7", "seed = 8"), code="\n".join([code, *others]))
+    assert words in told
+    assert place in told
+
+
+def test_a_default_makes_a_parameter_free(root: Path) -> None:
+    forms = ["features(flights, scale=2)", "train(X, y, rate, *, depth=3)", "fair(test, strict=True)"]
+    (root / "flights.py").write_text("\n".join(f"def {form}: ..." for form in forms))
+    load_project(root)
+
+
+def test_the_root_is_found_from_below(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    below = root / "data" / "flights"
+    below.mkdir(parents=True)
+    assert find_root(below) == root.resolve()
+    for look in (find_root, load_project):
+        with pytest.raises(ProjectError, match=r"no `keepfit\.toml`") as caught:
+            look(tmp_path_factory.mktemp("elsewhere"))
+        assert caught.value.hint == "keepfit init DATA.csv"
+
+
+def test_a_project_built_in_python_is_held_to_the_same_rules(root: Path) -> None:
+    good = load_project(root)
+    bad = Project(
+        root=root, name="delay", datasets=good.datasets, train=type(good.train)(fit="flights:train", window="5 days")
+    )
+    with pytest.raises(ProjectError) as caught:
+        check_project(bad)
+    told = str(caught.value)
+    assert "train.window: `5 days` is not a duration" in told
+    assert "flights.py:6:28: `train` asks for `rate`" in told
+
+
+def test_a_project_without_main_says_so(root: Path) -> None:
+    good = load_project(root)
+    with pytest.raises(ProjectError, match="no label"):
+        _ = Project(root=root, name="x", datasets=good.sides, train=good.train).main
+
+
+def test_home_opens_the_stores_for_whoever_acts(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from keepfit.project import home
+
+    project = load_project(root)
+    monkeypatch.setenv("KEEPFIT_ACTOR", "ada")
+    for actor, expected in ((None, "ada"), ("bo", "bo")):
+        place = home(project, actor=actor)
+        assert place.actor == expected
+        place.ledger.close()
+    monkeypatch.delenv("KEEPFIT_ACTOR")
+    place = home(project)
+    assert place.actor
+    assert place.objects.put(b"x")
+    assert place.folder.is_dir()
+    assert os.listdir(place.folder)
+    place.ledger.close()
