@@ -106,7 +106,7 @@ def observe(project: Project, home: Home) -> State:
     names = home.ledger.names(f"{trigger.id}/") if trigger else {}
     done = {n.rpartition("/")[2]: f for n, id in names.items() if (f := home.ledger.get(id))}
     delay = project.main.label_delay
-    due = due_windows(home, project.name, since=live.time, settings=project.watch, delay=delay) if live else []
+    due = due_windows(home, project.name, settings=project.watch, delay=delay) if live else []
     alerts = open_alerts(home, project.name)
     return State(
         now=home.clock.now(),

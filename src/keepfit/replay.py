@@ -27,6 +27,8 @@ from keepfit.project import Project
 from keepfit.serving.client import Client
 
 DAY = timedelta(days=1)
+HISTORY = timedelta(days=2)
+"""How far back the rows of side datasets are sent before the first day."""
 CONNECTIONS = 64
 _PROBE_PAUSE = 0.02
 
@@ -79,8 +81,9 @@ def replay(
     if not isinstance(clock, ReplayClock) or project.main.event_time is None:
         raise ProjectError("only data with an event time can be replayed", hint='give a column role = "event time"')
     known = days(home, project.name)
+    begin = known[0].start if known else start
     now = known[-1].start + DAY if known else start
-    asyncio.run(_live(project, home, clock, client, now, until, report, acted))
+    asyncio.run(_live(project, home, clock, client, begin, now, until, report, acted))
     return days(home, project.name)
 
 
@@ -95,17 +98,21 @@ async def _live(
     home: Home,
     clock: ReplayClock,
     client: Client,
+    begin: datetime,
     now: datetime,
     until: datetime,
     report: Report,
     acted: Acted,
 ) -> None:
+    first = now
     async with client:
         while now < until:
             clock.advance(now)
-            labels = await _deliver_labels(project, home, client, now)
+            labels = await _deliver_labels(project, home, client, begin, now)
             probes = await _tick(project, home, client, now, acted)
-            await _deliver_rows(project, home, client, now)
+            await _deliver_rows(project, home, client, now - (HISTORY if now == first else timedelta()), now + DAY)
+            if now == first:
+                await _deliver_lasting(project, home, client)
             count = await _send(client, _requests(project, home, now))
             if count.failed > count.sent / 2:
                 raise ServingError(f"{count.failed:,} of {count.sent:,} requests failed: {count.reasons[0]}")
@@ -120,18 +127,18 @@ async def _live(
             _record(home, project.name, day)
             report(day)
             now += DAY
-        await _finish(project, home, clock, client, until, acted)
+        await _finish(project, home, clock, client, begin, until, acted)
 
 
 async def _finish(
-    project: Project, home: Home, clock: ReplayClock, client: Client, until: datetime, acted: Acted
+    project: Project, home: Home, clock: ReplayClock, client: Client, begin: datetime, until: datetime, acted: Acted
 ) -> None:
     """The last days' labels come in after the last day."""
     last = until
     while last < until + project.main.label_delay + project.watch.width:
         last += DAY
         clock.advance(last)
-        await _deliver_labels(project, home, client, last)
+        await _deliver_labels(project, home, client, begin, last)
     await _tick(project, home, client, last, acted)
 
 
@@ -153,10 +160,10 @@ async def _tick(project: Project, home: Home, client: Client, now: datetime, act
     return count
 
 
-async def _deliver_labels(project: Project, home: Home, client: Client, now: datetime) -> int:
-    """Send the labels that became known in the day before `now`."""
+async def _deliver_labels(project: Project, home: Home, client: Client, begin: datetime, now: datetime) -> int:
+    """Send the labels of events since `begin` that became known in the day before `now`."""
     main, delay = project.main, project.main.label_delay
-    first = now - delay - DAY
+    first = max(now - delay - DAY, begin - timedelta(microseconds=1))
     truth: list[dict[str, Any]] = []
     for day in _days_between(first, now - delay):
         rows = _rows(home, main, day, day + DAY)
@@ -172,14 +179,24 @@ async def _deliver_labels(project: Project, home: Home, client: Client, now: dat
     return len(truth)
 
 
-async def _deliver_rows(project: Project, home: Home, client: Client, now: datetime) -> None:
-    """Send the day's rows of every side dataset that has a time; the rule of time hides what is not yet known."""
+async def _deliver_rows(project: Project, home: Home, client: Client, start: datetime, end: datetime) -> None:
+    """Send the rows of every side dataset that has a time; the rule of time hides what is not yet known."""
     for side in project.sides:
         if side.event_time:
-            rows = _rows(home, side, now, now + DAY)
-            for at in range(0, rows.height, 5000):
-                body = msgspec.json.encode({"rows": rows[at : at + 5000].to_dicts()})
-                await _control(client, f"/rows/{side.name}", body, method="PUT")
+            await _put(client, side, _rows(home, side, start, end))
+
+
+async def _deliver_lasting(project: Project, home: Home, client: Client) -> None:
+    """Send the side datasets that have no time."""
+    for side in project.sides:
+        if not side.event_time:
+            await _put(client, side, read_files(find_files(home.root, side), side).collect())
+
+
+async def _put(client: Client, side: Dataset, rows: pl.DataFrame) -> None:
+    for at in range(0, rows.height, 5000):
+        body = msgspec.json.encode({"rows": rows[at : at + 5000].to_dicts()})
+        await _control(client, f"/rows/{side.name}", body, method="PUT")
 
 
 def _requests(project: Project, home: Home, day: datetime) -> Iterator[bytes]:

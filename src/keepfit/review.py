@@ -23,7 +23,7 @@ from keepfit.models.model import find_model, summary_of
 from keepfit.models.task import METRICS
 from keepfit.models.train import PREDICTION, SIDE, TRUTH
 from keepfit.monitoring.performance import window_metrics
-from keepfit.monitoring.watch import labelled
+from keepfit.monitoring.watch import inputs_of, labelled
 from keepfit.objects import read
 from keepfit.packages.unpack import unpack
 from keepfit.project import Project
@@ -107,7 +107,7 @@ def _frozen(project: Project, home: Home, rows: pl.DataFrame) -> Array:
     """What the first model in production says of the same rows."""
     first = list_releases(home, project.name)[-1]
     main = project.main
-    inputs = rows.select(list(main.inputs))
+    inputs = inputs_of(rows, main)
     sides = {s.name: read_files(find_files(home.root, s), s).collect() for s in project.sides}
     joined = [align(inputs, main.event_time, s, sides[s.name]).to_struct(f"{SIDE}{s.name}") for s in project.sides]
     buffer = io.BytesIO()

@@ -145,6 +145,13 @@ def test_an_unclear_label_is_asked_for(tmp_path: Path, table: pl.DataFrame, cand
     assert caught.value.hint == "keepfit init FILE --label COLUMN"
 
 
+def test_a_type_must_hold_for_every_row(tmp_path: Path) -> None:
+    odd: list[Any] = [*range(2999), "n/k"]
+    table = pl.DataFrame({"x": map(str, odd), "d": ["2024-01-01"] * 2999 + ["soon"], "y": [0, 1] * 1500})
+    found = infer(write(table, tmp_path / "data.csv"))
+    assert {n: c.type for n, c in found.columns.items()} == {"x": "text", "d": "category", "y": "bool"}
+
+
 def test_one_of_several_times_is_chosen_and_noted(tmp_path: Path) -> None:
     table = frame().with_columns(timestamp=pl.col("when") + timedelta(days=1), gap=pl.lit(None).cast(pl.Datetime))
     found = infer(write(table, tmp_path / "data.parquet"))
@@ -168,13 +175,14 @@ def test_iso_times_in_csv_are_times(tmp_path: Path, written: str) -> None:
 
 
 def test_columns_without_use_are_left_out_with_a_reason(tmp_path: Path) -> None:
-    table = frame(nothing=[None] * ROWS, pairs=[[1, 2]] * ROWS)
+    table = frame(nothing=[None] * ROWS, pairs=[[1, 2]] * ROWS).with_columns(blank=pl.lit(None).cast(pl.Float64))
     found = infer(write(table, tmp_path / "data.parquet"))
-    assert found.left_out == {"nothing": "it holds no value", "pairs": "List(Int64) values cannot be used"}
+    empty = "it holds no value"
+    assert found.left_out == {"nothing": empty, "blank": empty, "pairs": "List(Int64) values cannot be used"}
     with_index = tmp_path / "index.csv"
     with_index.write_text(",x,nothing,y\n" + "".join(f"{i},{i * 1.5},NA,{i % 2}\n" for i in range(50)))
     found = infer(with_index)
-    assert found.left_out == {"": "it has no name", "nothing": "it holds no value"}
+    assert found.left_out == {"": "it has no name", "nothing": empty}
     assert list(found.columns) == ["x", "y"]
 
 
@@ -196,6 +204,7 @@ def test_columns_without_use_are_left_out_with_a_reason(tmp_path: Path) -> None:
         ("a.csv", b"x,y\n1,0\n2,0\n", "nothing to learn"),
         ("a.csv", b"y\n1\n0\n", "no column to predict `y` from"),
         ("a.csv", b"x,y\ninf,0\n2,1\n", "infinity"),
+        ("a.csv", b"x,y\n,NA\n,\n", "no column of `a.csv` holds a value"),
         ("a.csv", b"just some prose\nthat goes on\n", "same value|not clear|no column"),
     ],
 )

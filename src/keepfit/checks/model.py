@@ -21,9 +21,9 @@ from keepfit.checks.requirement import CheckSettings, Requirement, requirements
 from keepfit.home import Home
 from keepfit.models.metrics import Array, Measure, measure
 from keepfit.models.metrics import metrics as all_metrics
-from keepfit.models.model import summary_of
+from keepfit.models.model import spec_of, summary_of
 from keepfit.models.task import HIGHER_IS_BETTER, METRICS, Metric, Task
-from keepfit.models.train import PREDICTION, TRUTH, TrainSpec, blocks
+from keepfit.models.train import PREDICTION, TRUTH, blocks
 from keepfit.objects import read
 from keepfit.packages.unpack import unpack
 from keepfit.runs.execute import execute, keep_code
@@ -91,7 +91,7 @@ def _judge(home: Home, run: Run, settings: CheckSettings, champion: str | None) 
 
 def _tested(home: Home, run: Run, judged: Run | None, *, compared: bool) -> Tested:
     rows = _test_rows(home, run)
-    spec, summary = msgspec.convert(run.spec, TrainSpec), summary_of(home, run)
+    spec, summary = spec_of(run), summary_of(home, run)
     trivial = np.tile(np.array(summary.base_rates), (rows.height, 1))
     block = blocks(rows, spec.main.event_time).rank("dense").to_numpy().astype(np.int64) - 1
     champion = np.load(io.BytesIO(read(home.objects, judged.outputs["champion.npy"]))) if judged and compared else None

@@ -32,6 +32,7 @@ CLASS_LEVELS = 20
 _ISO = r"^\s*\d{4}-\d{2}-\d{2}"
 _CODE = r"^\s*[+-]?(0\d|\d{17})"
 _WORDS = ("true", "false", "t", "f", "yes", "no", "y", "n")
+_EMPTY = "it holds no value"
 _ID = re.compile(r"(^|_)(id|uuid|guid|key)$|[a-z]I[dD]$|^ID$")
 
 
@@ -98,7 +99,14 @@ def _infer(files: list[Path], frame: pl.LazyFrame, wanted: str | None) -> Inferr
             )
     table = Dataset(name="data", source="", columns={n: Column(type=t) for n, t in types.items()})
     typed = read_files(files, table)
-    rows, facts = _count(typed, types, files[0])
+    rows = frame.select(pl.len()).collect().item()
+    if not rows:
+        raise DataError(f"`{files[0].name}` has column names but no rows", where=str(files[0]))
+    counted = _count(typed, types, rows, files[0]) if types else {}
+    left_out |= {n: _EMPTY for n, f in counted.items() if not f.levels}
+    facts = {n: f for n, f in counted.items() if f.levels}
+    if not facts:
+        raise DataError(f"no column of `{files[0].name}` holds a value that can be used", where=str(files[0]))
     notes: dict[str, str] = {}
     label = _label(wanted, facts, left_out)
     columns = {n: _column(n, f, rows) for n, f in facts.items()}
@@ -174,8 +182,7 @@ def _types(frame: pl.LazyFrame, *, csv_files: bool) -> tuple[dict[str, ColumnTyp
         elif kind:
             types[name] = kind
         else:
-            empty = dtype == pl.Null() or name in texts
-            left_out[name] = "it holds no value" if empty else f"{dtype} values cannot be used"
+            left_out[name] = _EMPTY if dtype == pl.Null() or name in texts else f"{dtype} values cannot be used"
     return types, left_out
 
 
@@ -219,8 +226,8 @@ def _type_of(dtype: pl.DataType) -> ColumnType | None:
     return "date" if dtype == pl.Date() else None
 
 
-def _count(typed: pl.LazyFrame, types: dict[str, ColumnType], file: Path) -> tuple[int, dict[str, _Facts]]:
-    measures = [pl.len().alias("rows")]
+def _count(typed: pl.LazyFrame, types: dict[str, ColumnType], rows: int, file: Path) -> dict[str, _Facts]:
+    measures = []
     for i, (name, kind) in enumerate(types.items()):
         value = pl.col(name)
         measures += [value.null_count().alias(f"{i} missing"), value.drop_nulls().n_unique().alias(f"{i} levels")]
@@ -229,9 +236,6 @@ def _count(typed: pl.LazyFrame, types: dict[str, ColumnType], file: Path) -> tup
         if kind == "number":
             measures.append((value.is_nan() | value.is_infinite()).sum().alias(f"{i} strange"))
     found = typed.select(measures).collect().row(0, named=True)
-    rows = found["rows"]
-    if not rows:
-        raise DataError(f"`{file.name}` has column names but no rows", where=str(file))
     facts = {}
     for i, (name, kind) in enumerate(types.items()):
         if found.get(f"{i} strange"):
@@ -247,7 +251,7 @@ def _count(typed: pl.LazyFrame, types: dict[str, ColumnType], file: Path) -> tup
             least=found.get(f"{i} least"),
             most=found.get(f"{i} most"),
         )
-    return rows, facts
+    return facts
 
 
 def _column(name: str, facts: _Facts, rows: int) -> Column:
@@ -284,7 +288,7 @@ def _label(wanted: str | None, facts: dict[str, _Facts], left_out: dict[str, str
     bools = [n for n in binary if facts[n].type == "bool"]
     if not named and len(bools) == 1:
         return bools[0]
-    choices = named or list(dict.fromkeys([*binary, last]))
+    choices = named or list(dict.fromkeys([*binary, last] if binary else facts))
     raise UsageError(
         "it is not clear which column is to be predicted: " + ", ".join(f"`{c}`" for c in choices) + "?",
         hint="keepfit init FILE --label COLUMN",

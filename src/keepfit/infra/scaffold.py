@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import IO
 
 from keepfit.core.digests import digest_file
-from keepfit.core.errors import UsageError
+from keepfit.core.errors import DataError, UsageError
 from keepfit.core.files import write_file
 from keepfit.datasets.infer import infer
 from keepfit.infra.starter import CONFTEST, Starter, code_text, settings_text, test_text
 from keepfit.project.project import FILE
 from keepfit.project.rules import MODEL_NAME
 
-_TAKEN = {*sys.stdlib_module_names, *"conftest joblib keepfit numpy pandas polars pytest scipy sklearn skops".split()}
+_LIBRARIES = {"conftest", "joblib", "keepfit", "numpy", "pandas", "polars", "pytest", "scipy", "sklearn", "skops"}
 _GLOB = re.compile(r"[*?\[\]]")
 
 
@@ -41,16 +41,18 @@ def scaffold(data: Path, folder: Path, *, label: str | None = None, name: str | 
     source, copies = _source(here, found.files, folder, dataset)
     starter = Starter(
         model=model,
-        module=f"{module}_model" if module in _TAKEN else module,
+        module=f"{module}_model" if module in _LIBRARIES | sys.stdlib_module_names else module,
         dataset=f"{dataset}_data" if dataset == "pl" else dataset,
         source=source,
         found=found,
         tested=importlib.util.find_spec("pytest") is not None,
     )
+    if not starter.lists:
+        raise DataError("there are only ids and free text to predict from", where=str(here))
     texts = {
         folder / f"{starter.module}.py": code_text(starter),
         folder / "tests" / f"test_{starter.module}.py": test_text(starter),
-        folder / "conftest.py": CONFTEST,
+        **({} if (folder / "conftest.py").exists() else {folder / "conftest.py": CONFTEST}),
         folder / FILE: settings_text(starter),
     }
     _refuse_overwriting(texts, copies, folder)
@@ -63,13 +65,13 @@ def scaffold(data: Path, folder: Path, *, label: str | None = None, name: str | 
 
 def _source(here: Path, files: list[Path], folder: Path, dataset: str) -> tuple[str, dict[Path, Path]]:
     """What `from` says of the data, and what to copy (target -> origin) so that it is true."""
-    if here.is_file() and _GLOB.search(here.name):
-        raise UsageError(f"`{here.name}` reads as a pattern", hint="rename the file without any of * ? [ ]")
     base = Path(os.path.abspath(folder))
-    if here.is_relative_to(base):
-        return here.relative_to(base).as_posix(), {}
-    if here.is_file():
-        return f"data/{here.name}", {folder / "data" / here.name: here}
+    inside = here.is_relative_to(base)
+    if inside or here.is_file():
+        source = here.relative_to(base).as_posix() if inside else f"data/{here.name}"
+        if here.exists() and _GLOB.search(source):
+            raise UsageError(f"`{source}` reads as a pattern", hint="rename it without any of * ? [ ]")
+        return source, {} if inside else {base / source: here}
     top = Path(os.path.commonpath([os.path.abspath(f.parent) for f in files]))
     copies = {folder / "data" / dataset / Path(os.path.abspath(f)).relative_to(top): f for f in files}
     return f"data/{dataset}/**/*{files[0].suffix}", copies

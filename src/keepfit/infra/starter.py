@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from datetime import timedelta
 
 import msgspec
@@ -12,6 +13,27 @@ from keepfit.datasets.dataset import Column, ColumnType
 from keepfit.datasets.infer import Inferred
 from keepfit.models.task import Task
 from keepfit.project.project import TASKS
+
+CONFTEST = '''"""Its place lets pytest find the project's modules."""
+'''
+
+_PLANS: dict[Task, dict[str, str]] = {
+    "binary": {"brier": '{ better_than = "base rate" }', "auc": "{ versus_champion = -0.01 }"},
+    "multiclass": {"log_loss": '{ better_than = "base rate" }', "accuracy": "{ versus_champion = -0.01 }"},
+    "regression": {"rmse": '{ better_than = "base rate" }', "r2": "{ versus_champion = -0.01 }"},
+}
+_VALUES: dict[ColumnType, str] = {
+    "timestamp": "START + timedelta(hours=i)",
+    "date": "(START + timedelta(days=i)).date()",
+    "category": '"abc"[i % 3]',
+    "text": 'f"text {i}"',
+    "integer": "i",
+    "number": "i / 2",
+    "bool": "i % 3 == 0",
+}
+"""Made-up values of each type, for tests."""
+_LABELS: dict[Task, str] = {"binary": "i % 2", "multiclass": '"abc"[i % 3]', "regression": "float(i % 7)"}
+_DAY = timedelta(days=1)
 
 
 class Starter(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,58 +45,61 @@ class Starter(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     found: Inferred
     tested: bool
-    """Whether the tests can run here, so that they may decide."""
+    """Whether the tests can run here, so that a model may be held to them."""
 
     @property
     def task(self) -> Task:
         return TASKS[self.found.columns[self.found.label].type]
 
-    def columns(self, *types: ColumnType) -> list[str]:
-        """The inputs of these types that a model can learn from: no ids."""
-        columns = self.found.columns.items()
-        return [n for n, c in columns if c.type in types and n != self.found.label and not c.unique]
+    @property
+    def inputs(self) -> dict[str, Column]:
+        """The columns that are known when a prediction is asked for."""
+        return {n: c for n, c in self.found.columns.items() if n != self.found.label}
 
-
-CONFTEST = '''"""Its place lets pytest find the project's modules."""
-'''
-
-_CHECKS: dict[Task, str] = {
-    "binary": """brier = { better_than = "base rate" }
-auc   = { versus_champion = -0.01 }""",
-    "multiclass": """log_loss = { better_than = "base rate" }
-accuracy = { versus_champion = -0.01 }""",
-    "regression": """rmse = { better_than = "base rate" }
-r2   = { versus_champion = -0.01 }""",
-}
+    @property
+    def lists(self) -> dict[str, list[str]]:
+        """The columns a model learns from, by kind: no free text, no ids."""
+        kinds: dict[str, tuple[ColumnType, ...]] = {
+            "CATEGORIES": ("category",),
+            "NUMBERS": ("integer", "number", "bool"),
+            "TIMES": ("timestamp",),
+            "DATES": ("date",),
+        }
+        names = {
+            k: [n for n, c in self.inputs.items() if c.type in types and not c.unique] for k, types in kinds.items()
+        }
+        return {kind: columns for kind, columns in names.items() if columns}
 
 
 def settings_text(starter: Starter) -> str:
     """keepfit.toml in the order of the loop."""
-    tests = 'tests = "tests"' if starter.tested else '# tests = "tests"     # yours in tests/: needs pytest'
+    train = {
+        "features": f'"{starter.module}:features"',
+        "fit": f'"{starter.module}:train"',
+        "test": f'"{_test_period(starter.found)}"   # the newest rows, never learned from',
+        "seed": "0",
+        "parameters": "{ rate = 0.1, iterations = 100 }   # given to `train` by name",
+    }
+    check = _PLANS[starter.task] | {"p99": '{ at_most = "100ms" }'}
+    check["tests" if starter.tested else "# tests"] = '"tests"   # the folder with your own, run by pytest'
     return f"""\
-# Predicts `{starter.found.label}` from {starter.dataset}. keepfit reads this file from top to bottom, as the loop runs.
-model = {_quoted(starter.model)}
+# Predicts {_told(starter.found.label)} from {starter.dataset}; keepfit walks this file top to bottom, and round again.
+model = "{starter.model}"
 
-# What the model learns from. A column that is not named here is never read, and what is
-# promised of a column is checked; the promises are read off the data: correct them.
+# What is learned from. Columns that are not named are never read; what is promised of the
+# others is checked. The promises were read off the data: make them yours.
 [data.{starter.dataset}]
 {_data_lines(starter)}
 
-# How a model is made: by plain functions in {starter.module}.py.
+# How a model is made: by the plain functions in {starter.module}.py.
 [train]
-features   = "{starter.module}:features"
-fit        = "{starter.module}:train"
-test       = "{_test_period(starter.found)}"   # the newest rows, never learned from
-seed       = 0            # the same seed gives the same model, bit for bit
-parameters = {{ rate = 0.1, iterations = 100 }}
+{_aligned(train)}
 
 # The plan: what a model must meet before it answers anyone.
 [check]
-{_CHECKS[starter.task]}
-p99 = {{ at_most = "100ms" }}
-{tests}
+{_aligned(check)}
 
-# A model that meets the plan goes live by itself; with false, `keepfit release` lets it in.
+# What meets the plan goes live by itself; with false, `keepfit release` lets it in.
 [release]
 automatic = true
 
@@ -83,12 +108,12 @@ automatic = true
 host = "127.0.0.1"
 port = 8080
 
-# What counts as one look at the live data, and how often the drift monitor may be wrong.
+# How much time is looked at as one, and how often an alarm may be false.
 [watch]
 window = "1d"
 alarms = "1 per 1000 windows"
 
-# What a new model is made for, and how often at most.
+# What calls for a new model, and how often one may be made.
 [retrain]
 when    = ["performance", "every 30d"]
 at_most = "1 per 7d"
@@ -97,107 +122,148 @@ at_most = "1 per 7d"
 
 def code_text(starter: Starter) -> str:
     """The module with `features` and `train`."""
-    categories = starter.columns("category")
-    estimator = "HistGradientBoostingRegressor" if starter.task == "regression" else "HistGradientBoostingClassifier"
-    imports = ["import polars as pl"]
-    if categories:
-        imports.append("from sklearn.compose import ColumnTransformer")
-    imports += [f"from sklearn.ensemble import {estimator}", "from sklearn.pipeline import Pipeline"]
-    if categories:
-        imports.append("from sklearn.preprocessing import OrdinalEncoder")
-    parts = [f'"""Predicts `{starter.found.label}`. Plain functions: they run without keepfit."""', "\n".join(imports)]
-    parts.append("\n".join(_lists(starter)))
-    calendar = _calendar(starter)
-    body = [_features(starter), *calendar, _train(estimator, encoded=bool(categories))]
-    return "\n\n".join(parts) + "\n\n\n" + "\n\n\n".join(body) + "\n"
+    lists = starter.lists
+    trees = "HistGradientBoostingRegressor" if starter.task == "regression" else "HistGradientBoostingClassifier"
+    encoded = "CATEGORIES" in lists
+    imports = [
+        "import polars as pl",
+        *(["from sklearn.compose import ColumnTransformer"] if encoded else []),
+        f"from sklearn.ensemble import {trees}",
+        "from sklearn.pipeline import Pipeline",
+        *(["from sklearn.preprocessing import OrdinalEncoder"] if encoded else []),
+    ]
+    head = f'"""Predicts {_told(starter.found.label)}. Plain functions: they run without keepfit."""'
+    constants = [_list(name, columns) for name, columns in lists.items()]
+    top = "\n\n".join([head, "\n".join(imports), "\n".join(constants)])
+    return "\n\n\n".join([top, _features(starter), (_TRAIN_ENCODED if encoded else _TRAIN).replace("TREES", trees)])
 
 
 def test_text(starter: Starter) -> str:
     """Tests of the module on a few made-up rows."""
-    inputs = {n: c for n, c in starter.found.columns.items() if n != starter.found.label}
-    timed = any(c.type in ("timestamp", "date") for c in inputs.values())
-    rows = "\n".join(f"        {_quoted(n)}: [{_VALUES[c.type]} for i in range(ROWS)]," for n, c in inputs.items())
-    label = {"binary": "i % 2", "multiclass": '"abc"[i % 3]', "regression": "float(i % 7)"}[starter.task]
+    timed = any(c.type in ("timestamp", "date") for c in starter.inputs.values())
+    rows = "\n".join(
+        f"        {quoted(n)}: [{_VALUES[c.type]} for i in range(ROWS)]," for n, c in starter.inputs.items()
+    )
     imports = "from datetime import datetime, timedelta\n\n" if timed else ""
-    start = "START = datetime(2024, 1, 1)\n" if timed else ""
-    return f'''"""Plain tests of plain functions; keepfit can run them before it lets a model in."""
+    start = "\nSTART = datetime(2024, 1, 1)" if timed else ""
+    return f'''"""Plain tests of plain functions: they run without keepfit."""
 
 {imports}import polars as pl
+
 import {starter.module} as ours
 
-ROWS = 60
-{start}{starter.dataset.upper()} = pl.DataFrame(
+ROWS = 60{start}
+TABLE = pl.DataFrame(
     {{
 {rows}
     }}
 )
-LABELS = [{label} for i in range(ROWS)]
+LABELS = [{_LABELS[starter.task]} for i in range(ROWS)]
 
 
 def test_each_row_has_features_of_its_own() -> None:
-    found = ours.features({starter.dataset.upper()})
-    assert found.height == ROWS
-    assert ours.features({starter.dataset.upper()}[:1]).equals(found[:1])
+    X = ours.features(TABLE)
+    assert X.height == ROWS
+    assert ours.features(TABLE[:1]).equals(X[:1])
 
 
 def test_a_model_can_be_trained_and_asked() -> None:
-    X = ours.features({starter.dataset.upper()})
+    X = ours.features(TABLE)
     model = ours.train(X, LABELS, seed=1)
     assert len(model.predict(X)) == ROWS
 '''
 
 
-_VALUES: dict[ColumnType, str] = {
-    "timestamp": "START + timedelta(hours=i)",
-    "date": "(START + timedelta(days=i)).date()",
-    "category": '"abc"[i % 3]',
-    "text": 'f"text {i}"',
-    "integer": "i",
-    "number": "i / 2",
-    "bool": "i % 3 == 0",
-}
+def quoted(text: str) -> str:
+    """The text as a string of TOML and of Python alike."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _data_lines(starter: Starter) -> str:
     found = starter.found
-    lines = {"from": _quoted(starter.source)}
+    lines = {"from": quoted(starter.source)}
     for name, column in found.columns.items():
-        note = found.notes.get(name, "")
+        note = found.notes.get(name)
         if column.role == "label" and found.event_time and not note:
-            note = 'known only later? add known_after = "7d"'
-        lines[_key(name)] = _column(column) + (f"   # {note}" if note else "")
-    width = min(24, max(map(len, lines)))
-    told = [f"{key:<{width}} = {text}" for key, text in lines.items()]
-    told += [f"# left out: {_key(name)}, for {reason}" for name, reason in found.left_out.items()]
-    return "\n".join(told)
+            note = 'known only later? then add known_after = "7d"'
+        lines[_key(name)] = _column(column) + (f"   # {_printable(note)}" if note else "")
+    left_out = [f"# {_key(name)} is left out: {reason}" for name, reason in found.left_out.items()]
+    return "\n".join([_aligned(lines), *left_out])
 
 
 def _column(column: Column) -> str:
     said = {k: v for k, v in msgspec.structs.asdict(column).items() if v is not None and v is not False}
-    parts = [f"{k} = {_quoted(v) if isinstance(v, str) else json.dumps(v)}" for k, v in said.items()]
-    return "{ " + ", ".join(parts) + " }"
+    return "{ " + ", ".join(f"{k} = {json.dumps(v)}" for k, v in said.items()) + " }"
+
+
+def _aligned(lines: dict[str, str]) -> str:
+    width = min(24, max(map(len, lines)))
+    return "\n".join(f"{key:<{width}} = {text}" for key, text in lines.items())
 
 
 def _test_period(found: Inferred) -> str:
-    """The time the newest fifth of the rows spans, in days, where the rows are spread over enough of them."""
-    day = timedelta(days=1)
-    if found.recent >= day and found.span >= 3 * found.recent:
-        return f"last {math.ceil(found.recent / day)}d"
+    """The days that the newest fifth of the rows spans, where there are days enough."""
+    if found.recent >= _DAY and found.span >= 3 * found.recent:
+        return f"last {math.ceil(found.recent / _DAY)}d"
     return "last 20%"
 
 
-def _lists(starter: Starter) -> list[str]:
-    lists = {
-        "CATEGORIES": starter.columns("category"),
-        "NUMBERS": starter.columns("integer", "number", "bool"),
-        "TIMES": starter.columns("timestamp"),
-        "DATES": starter.columns("date"),
-    }
-    return [_wrapped(f"{name} = [", map(_quoted, columns), "]") for name, columns in lists.items() if columns]
-
-
-def _wrapped(start: str, items: object, end: str) -> str:
-    line = start + ", ".join(items) + end
+def _list(name: str, columns: list[str]) -> str:
+    line = f"{name} = [{', '.join(map(quoted, columns))}]"
     if len(line) <= 100:
         return line
-    return start
+    return "\n".join([f"{name} = [", *(f"    {quoted(column)}," for column in columns), "]"])
+
+
+def _features(starter: Starter) -> str:
+    lists = starter.lists
+    dated = " + ".join(kind for kind in ("TIMES", "DATES") if kind in lists)
+    parts = {
+        "*CATEGORIES,": "CATEGORIES" in lists,
+        "pl.col(NUMBERS).cast(pl.Float64),": "NUMBERS" in lists,
+        'pl.col(TIMES).dt.hour().cast(pl.Float64).name.suffix(" hour"),': "TIMES" in lists,
+        f'pl.col({dated}).dt.weekday().cast(pl.Float64).name.suffix(" weekday"),': dated,
+        f'pl.col({dated}).dt.month().cast(pl.Float64).name.suffix(" month"),': dated,
+    }
+    selected = "\n".join(f"        {part}" for part, wanted in parts.items() if wanted)
+    return f'''def features({starter.dataset}: pl.DataFrame) -> pl.DataFrame:
+    """One row of features per row of `{starter.dataset}`; ids and free text are left out."""
+    return {starter.dataset}.select(
+{selected}
+    )'''
+
+
+_TRAIN_ENCODED = '''\
+def train(X: pl.DataFrame, y, seed: int, rate: float = 0.1, iterations: int = 100) -> Pipeline:
+    """Boosted trees over encoded categories; a category never seen before counts as missing."""
+    encode = ColumnTransformer(
+        [("categories", OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1), CATEGORIES)],
+        remainder="passthrough",
+    )
+    trees = TREES(
+        learning_rate=rate,
+        max_iter=iterations,
+        categorical_features=list(range(len(CATEGORIES))),
+        random_state=seed,
+    )
+    return Pipeline([("encode", encode), ("trees", trees)]).fit(X, y)
+'''
+_TRAIN = '''\
+def train(X: pl.DataFrame, y, seed: int, rate: float = 0.1, iterations: int = 100) -> Pipeline:
+    """Boosted trees."""
+    trees = TREES(learning_rate=rate, max_iter=iterations, random_state=seed)
+    return Pipeline([("trees", trees)]).fit(X, y)
+'''
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else quoted(name)
+
+
+def _told(label: str) -> str:
+    """The label as prose can hold it."""
+    return f"`{label}`" if re.fullmatch(r"[\w .-]+", label) else "the label"
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in text)

@@ -79,21 +79,26 @@ def _matching(query: Query) -> _Parts:
     if query.until is not None:
         parts.add("f.time < ?", microseconds(query.until))
     for number, where in enumerate(query.where):
-        _compare(parts, f"w{number}", where, query.kind)
+        _compare(parts, f"w{number}", where, query)
     return parts
 
 
-def _compare(parts: _Parts, alias: str, where: Where, kind: str | None) -> None:
+def _compare(parts: _Parts, alias: str, where: Where, query: Query) -> None:
     if where.is_ not in _COMPARISONS:
         raise UsageError(f"`{where.is_}` is not a comparison", hint=f"write one of {' '.join(_COMPARISONS)}")
     try:
         value = scalar(where.value)
     except (TypeError, ValueError) as problem:
         raise UsageError(f"`{where.attribute}` cannot be compared with `{where.value}`: {problem}") from problem
-    parts.join(alias, where.attribute, kind)
-    parts.add(f"{alias}.value {where.is_} ?", value)
+    parts.join(alias, where.attribute, query.kind)
+    if where.is_ == "=":
+        parts.add(f"{alias}.value = ?", value)
+        return
+    # the plus keeps SQLite from walking this range: walking the order, it may stop after a page
+    held = f"{alias}.value" if query.order is None else f"+{alias}.value"
     # numbers are below the empty text, texts are not: a value only compares with its own kind
-    parts.add(f"{alias}.value >= ''" if isinstance(value, str) else f"{alias}.value < ''")
+    own_kind = ">=" if isinstance(value, str) else "<"
+    parts.add(f"{held} {where.is_} ? AND {held} {own_kind} ''", value)
 
 
 def _page(parts: _Parts, columns: str, order: str, limit: int, offset: int) -> Sql:

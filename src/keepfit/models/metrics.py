@@ -84,7 +84,8 @@ def _log_loss(truth: Array, prediction: Array) -> Array:
 
 def _right(truth: Array, prediction: Array) -> Array:
     chosen = prediction.argmax(axis=1) if prediction.ndim == 2 else prediction > 0.5
-    return (chosen == truth).astype(np.float64)
+    right: Array = (chosen == truth).astype(np.float64)
+    return right
 
 
 def _r2(truth: Array, prediction: Array) -> Measure:

@@ -10,7 +10,7 @@ from keepfit.core.errors import NameMoved, NotFound
 from keepfit.home import Home
 from keepfit.ledger import Fact, Move, Query, fact
 from keepfit.ledger.fact import fact_id
-from keepfit.models.train import Summary
+from keepfit.models.train import Summary, TrainSpec
 from keepfit.objects import read
 from keepfit.runs.run import Run
 
@@ -89,6 +89,11 @@ def find_model(home: Home, name: str, reference: str) -> ModelVersion:
 def list_models(home: Home, name: str) -> list[ModelVersion]:
     """All versions, newest first."""
     return [_model(f) for f in home.ledger.find(Query(kind="model", subject=f"model/{name}", limit=100_000))]
+
+
+def spec_of(run: Run) -> TrainSpec:
+    """What the training step was told."""
+    return msgspec.convert(run.spec, TrainSpec)
 
 
 def summary_of(home: Home, run: Run) -> Summary:

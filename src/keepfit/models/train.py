@@ -113,7 +113,7 @@ def train(folder: Path) -> None:
 
 
 def tables(data: Path, spec: TrainSpec) -> tuple[pl.DataFrame, dict[str, pl.DataFrame], list[Kept]]:
-    """The labelled main rows of the window in order of time, the rows of the side datasets aligned to them, the contracts.
+    """The labelled main rows of the window in order of time, the side datasets aligned to them, the contracts kept.
 
     Raises ContractBroken, naming every broken promise, when a table breaks its contract.
     """

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
 import polars as pl
 
-from keepfit.core.clocks import duration, iso
+from keepfit.core.clocks import duration, iso, utc
 from keepfit.datasets.dataset import Dataset
 from keepfit.datasets.profile import Profile
 from keepfit.datasets.read import find_files, known_at, naive, read_files
 from keepfit.home import Home
 from keepfit.ledger import Fact, Point, Query, fact
-from keepfit.models.model import find_model, summary_of
+from keepfit.models.model import find_model, spec_of, summary_of
 from keepfit.models.task import Task
 from keepfit.monitoring.drift import Drifted, drift
 from keepfit.monitoring.performance import Performance, performance, window_metrics
@@ -24,8 +24,9 @@ from keepfit.monitoring.symptom import Symptom
 from keepfit.objects import read
 from keepfit.releases.release import Release
 from keepfit.runs.run import find_run
-from keepfit.serving.log import read_log
+from keepfit.serving.log import input_column, read_log
 from keepfit.serving.records import Records
+from keepfit.serving.segments import segments
 
 
 class Window(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,20 +44,21 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     symptoms: list[Symptom]
 
 
-def due_windows(home: Home, name: str, *, since: datetime, settings: WatchSettings, delay: timedelta) -> list[datetime]:
-    """Starts of the windows that are over, labels included, and have not been watched; oldest first.
+def due_windows(home: Home, name: str, *, settings: WatchSettings, delay: timedelta) -> list[datetime]:
+    """Starts of the windows with predictions that are over, labels included, and not watched; oldest first.
 
-    Windows are counted from 1970 in steps of the width, from the one that holds `since`.
+    Windows are counted from 1970 in steps of the width.
     """
-    width = settings.width
-    origin = datetime(1970, 1, 1, tzinfo=since.tzinfo)
+    width, now, origin = settings.width, home.clock.now(), datetime(1970, 1, 1, tzinfo=UTC)
     seen = list_windows(home, name, limit=1)
-    start = seen[0].end if seen else origin + (since - origin) // width * width
-    due = []
-    while start + width + delay <= home.clock.now():
-        due.append(start)
-        start += width
-    return due
+    after = seen[0].end if seen else origin
+    due: set[datetime] = set()
+    for segment in segments(home.folder / "serving" / "log"):
+        start = origin + (max(utc(segment.since), after) - origin) // width * width
+        while start <= utc(segment.until) and start + width + delay <= now:
+            due.add(start)
+            start += width
+    return sorted(due)
 
 
 def watch(
@@ -82,7 +84,7 @@ def watch(
     interval = model.interval
     recent = performance(known, task, levels, (interval[0], interval[1]) if interval else None)
     baseline = msgspec.json.decode(read(home.objects, run.outputs["baseline.json"]), type=Profile)
-    drifted = drift(now, baseline, settings.alarm_rate)
+    drifted = drift(inputs_of(now, spec_of(run).main, "prediction"), baseline, settings.alarm_rate)
     found = Window(
         id="",
         start=start,
@@ -105,6 +107,13 @@ def labelled(folder: Path, since: datetime, until: datetime) -> pl.DataFrame:
         labels = records.labels_of(rows["id"].to_list())
     known = [labels.get(id) for id in rows["id"]]
     return rows.with_columns(pl.Series("label", known, strict=False))
+
+
+def inputs_of(rows: pl.DataFrame, main: Dataset, *more: str) -> pl.DataFrame:
+    """The inputs of logged predictions under their own names, and these columns of the log."""
+    return rows.select(
+        *(pl.col(input_column(n)).alias(n) for n in main.inputs), *(m for m in more if m not in main.inputs)
+    )
 
 
 def list_windows(home: Home, name: str, *, limit: int = 100) -> list[Window]:

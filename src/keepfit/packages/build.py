@@ -9,8 +9,7 @@ import msgspec
 
 from keepfit.home import Home
 from keepfit.ledger import Fact, fact
-from keepfit.models.model import ModelVersion, summary_of
-from keepfit.models.train import TrainSpec
+from keepfit.models.model import ModelVersion, spec_of, summary_of
 from keepfit.objects import read
 from keepfit.packages.package import ENVELOPE, Manifest
 from keepfit.packages.sign import sign
@@ -42,7 +41,7 @@ def build(home: Home, model: ModelVersion, *, verdict: str | None = None) -> Fac
 
 
 def _manifest(home: Home, model: ModelVersion, run: Run, verdict: str | None) -> Manifest:
-    spec = msgspec.convert(run.spec, TrainSpec)
+    spec = spec_of(run)
     summary = summary_of(home, run)
     return Manifest(
         model=model.name,

@@ -6,7 +6,7 @@ import asyncio
 import http.client
 from collections import deque
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import httptools
@@ -62,7 +62,7 @@ def sync(home: Home) -> dict[str, Any] | None:
 
 
 def call(url: str, token: str, method: str, path: str, value: Any = None, *, timeout: float = 60.0) -> Any:
-    """One request with a JSON body, and the JSON that comes back; ServingError with the endpoint's own words otherwise."""
+    """One request with a JSON body, and the JSON it gives back; ServingError in the endpoint's own words otherwise."""
     at = urlsplit(url)
     connection = http.client.HTTPConnection(at.hostname or "", at.port, timeout=timeout)
     body = None if value is None else msgspec.json.encode(value)
@@ -176,8 +176,7 @@ class _Connection(asyncio.Protocol):
             self._transport.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None

@@ -1,4 +1,4 @@
-"""HTTP: raw ASGI on uvicorn with httptools. Who may call, how much, how long; what is asked for is the routes' business."""
+"""HTTP: raw ASGI on uvicorn with httptools: who may call, how much, how long. What can be asked is in `routes`."""
 
 from __future__ import annotations
 
@@ -226,9 +226,9 @@ class HttpServer:
             await asyncio.sleep(1)
             late = time.monotonic() - HEAD_SECONDS
             for connection in list(self._server.server_state.connections):
-                if isinstance(connection, _Protocol) and connection.head_since is not None:
-                    if connection.head_since < late:
-                        connection.transport.close()
+                since = getattr(connection, "head_since", None)
+                if since is not None and since < late:
+                    connection.transport.close()
 
 
 class _Server(uvicorn.Server):

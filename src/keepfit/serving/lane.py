@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -138,7 +139,8 @@ class Lane:
 
         link = self._link = await open_link(self.folder, self._shared.records, self._shared.hang / 2, hear)
         try:
-            await asyncio.wait({heard, link.lost}, timeout=LOADING, return_when=asyncio.FIRST_COMPLETED)
+            waited: set[asyncio.Future[Any]] = {heard, link.lost}
+            await asyncio.wait(waited, timeout=LOADING, return_when=asyncio.FIRST_COMPLETED)
             said = heard.result() if heard.done() else None
             if isinstance(said, Ready):
                 self.proof = said

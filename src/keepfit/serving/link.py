@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 from keepfit.runs.environment import pinned
 from keepfit.serving.frames import LENGTH, FromScorer, ToScorer, decode_from_scorer, frame
@@ -54,8 +55,7 @@ class Link(asyncio.Protocol):
                 self._process.stdin.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data

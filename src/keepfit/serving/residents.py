@@ -119,12 +119,12 @@ class Residents:
         """Load what was live last from this machine's own disk: no ledger, no store of objects."""
         async with self._changing:
             live = pinned(self._pins / "live.json")
-            for want in (live, Live(live.previous) if live and live.previous else None):
-                if want is not None:
-                    try:
-                        return await self._change(want)
-                    except KeepfitError as problem:
-                        _logger.warning("version %s cannot be loaded: %s", want.champion.version, problem.message)
+            for want in [live, *([Live(live.previous)] if live.previous else [])] if live else []:
+                try:
+                    await self._change(want)
+                    break
+                except KeepfitError as problem:
+                    _logger.warning("version %s cannot be loaded: %s", want.champion.version, problem.message)
 
     async def follow(self, *, now: bool = False) -> None:
         """Make live what the ledger says should be; with `now`, a release that was refused is tried again.

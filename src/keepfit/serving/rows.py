@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -20,8 +20,8 @@ from keepfit.serving.wire import Packer, Row
 _encode = msgspec.msgpack.Encoder().encode
 
 
-def refresh(home: Home, sides: Iterable[Dataset]) -> list[str]:
-    """Bring the newest rows of changed side datasets to the endpoint; gives their names. Files as last time cost a stat.
+def refresh(home: Home, sides: Sequence[Dataset]) -> list[str]:
+    """Bring the newest rows of changed side datasets to the endpoint; gives their names. Looking costs a stat per file.
 
     Raises NotFound when a dataset has no files, DataError when they cannot be read, StoreError
     when the disk refuses.
@@ -61,7 +61,7 @@ def _newest(root: Path, side: Dataset) -> pl.DataFrame:
     most = NEWEST if time is not None else 1
     return (
         (rows.group_by(keys, maintain_order=True).tail(most) if keys else rows.tail(most))
-        .select(side.columns)
+        .select(list(side.columns))
         .collect()
     )
 

@@ -7,13 +7,14 @@ It ends when the gateway does.
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +46,10 @@ def main(folder: Path, records: Path, budget: float, fd: int) -> None:
     with socket.socket(fileno=fd) as gateway:
         try:
             scorer, ready = _prepare(folder)
-        except KeepfitError as problem:
-            return _say(gateway, Unfit(problem.message))
         except Exception as problem:
-            return _say(gateway, Unfit(f"loading it raised {type(problem).__name__}: {problem}"))
+            told = problem.message if isinstance(problem, KeepfitError) else f"{type(problem).__name__}: {problem}"
+            _say(gateway, Unfit(told))
+            return
         online = OnlineRows(scorer.manifest.sides, scorer.manifest.event_time)
         _reload(online, scorer, records)
         _say(gateway, ready)
@@ -89,12 +90,18 @@ def _attempt(predict: Predict, rows: pl.DataFrame, sides: Mapping[str, pl.DataFr
     try:
         answers = predict(rows, sides)
     except Exception as problem:
-        _logger.warning("the model raised on %s rows: %s", rows.height, problem)
+        _complain(problem.message if isinstance(problem, KeepfitError) else f"{type(problem).__name__}: {problem}")
         return None
     if answers.shape[:1] != (rows.height,):
-        _logger.warning("the model gave %s answers for %s rows", answers.shape, rows.height)
+        _complain(f"the model gave {answers.shape} answers for {rows.height} rows")
         return None
     return answers
+
+
+@functools.lru_cache(maxsize=1000)
+def _complain(text: str) -> None:
+    """Say it once."""
+    _logger.warning("%s", text)
 
 
 def _prepare(folder: Path) -> tuple[Scorer, Ready]:
@@ -151,7 +158,7 @@ def _receive(gateway: socket.socket) -> bytearray | None:
 
 def _exactly(gateway: socket.socket, size: int) -> bytearray | None:
     body = bytearray(size)
-    view: Sequence[Any] | memoryview = memoryview(body)
+    view = memoryview(body)
     while view:
         got = gateway.recv_into(view)
         if got == 0:

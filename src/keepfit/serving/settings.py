@@ -23,7 +23,7 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Rows waiting for an answer before the endpoint says 503."""
     hang: str = "10s"
     """How long the model may work on one batch before its process is ended and started anew."""
-    patience: str = "5s"
+    patience: str = "2s"
     """How long requests wait for a champion that is restarting before the previous champion answers them."""
 
     @property
