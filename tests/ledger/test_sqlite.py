@@ -1,8 +1,10 @@
+import gc
 import os
 import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
@@ -134,7 +136,7 @@ def test_writers_that_wait_share_a_commit(ledger: SqliteLedger, monkeypatch: pyt
     for thread in threads[1:]:
         thread.start()
     while len(ledger._group._queue) < 5:
-        pass
+        time.sleep(0.001)
     go.set()
     for thread in threads:
         thread.join()
@@ -254,3 +256,10 @@ def test_sqlite_is_not_loaded_before_a_ledger_is_opened() -> None:
     unused = {"sqlite3", "keepfit.objects.folder"}
     code = f"import sys, keepfit.ledger, keepfit.objects; assert not {unused} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_forgotten_ledger_lets_go_of_its_file(path: Path) -> None:
+    SqliteLedger(path).append([event(1)])
+    gc.collect()
+    assert path.name not in {Path(os.readlink(fd)).name for fd in Path("/proc/self/fd").iterdir() if fd.exists()}
+    assert os.listdir(path.parent) == [path.name]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 import textwrap
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import keepfit.demo
 from keepfit.core.errors import ProjectError
@@ -108,6 +111,17 @@ def test_a_project_that_fits_together_loads(root: Path) -> None:
     assert not project.release.automatic
     assert (project.ledger, project.objects) == ("sqlite:.keepfit/ledger.db", "folder:.keepfit/objects")
     check_project(project)
+
+
+def test_little_need_be_said(tmp_path: Path) -> None:
+    columns = 'x = { type = "number" }\ny = { type = "number", role = "label" }'
+    text = f'model = "m"\n[data.d]\nfrom = "d.csv"\n{columns}\n[train]\nfit = "m:fit"\n'
+    (tmp_path / "keepfit.toml").write_text(text)
+    (tmp_path / "m.py").write_text("def fit(X, y): ...")
+    project = load_project(tmp_path)
+    built = Project(root=tmp_path, name="m", datasets=project.datasets, train=project.train)
+    assert project == built
+    assert (project.task, project.serve.port, project.release.automatic) == ("regression", 8080, True)
 
 
 def test_the_demo_is_a_project_that_fits_together() -> None:
@@ -222,6 +236,27 @@ def test_what_is_wrong_is_told_where_it_is(root: Path, old: str, new: str, at: s
     assert words in told
     ((line, column),) = re.findall(r"keepfit\.toml:(\d+):(\d+)", told)
     assert (root / "keepfit.toml").read_text().splitlines()[int(line) - 1][int(column) - 1 :].startswith(at)
+
+
+VALUES = [i.span() for i in re.finditer(r"(?<== )(?:\"[^\"]*\"|[\d.-]+|\[[^\]\n]*\]|\{[^}\n]*\}|true|false)", TOML)]
+STRANGE = ["-1", "0", "1e400", "nan", "99999999999999999999", '""', '"x"', '"every "', '"last "', '"1 per 0d"', "true"]
+STRANGE += ["[]", "{}", "[[1]]", '["", "a:b"]', "1979-05-27", '{ type = "text" }', '{ role = "key" }', '"**"', '":"']
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(VALUES), st.sampled_from(STRANGE)), min_size=1, max_size=3))
+def test_whatever_is_written_either_loads_or_is_told_with_its_place(changes: list[tuple[tuple[int, int], str]]) -> None:
+    text = TOML
+    for (start, end), value in sorted(dict(changes).items(), reverse=True):
+        text = text[:start] + value + text[end:]
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "keepfit.toml").write_text(text)
+        (Path(folder) / "flights.py").write_text(CODE)
+        try:
+            load_project(Path(folder))
+        except ProjectError as problem:
+            told = str(problem)
+            assert re.search(r"(keepfit\.toml|flights\.py):\d+:\d+", told)
 
 
 def test_missing_sections_are_named(root: Path) -> None:

@@ -63,6 +63,9 @@ class Pool(Generic[C]):
             self._closed = True
             self._close_idle()
 
+    def __del__(self) -> None:
+        self._close_idle()
+
     def hold(self) -> None:
         """Wait until no connection is lent, close all, and lend none until `resume`."""
         self._gate.acquire()

@@ -27,7 +27,9 @@ def select_page(query: Query) -> Sql:
     """Reads the page of facts that match; with an order, of those that have the attribute."""
     parts, way = _matching(query), "DESC" if query.descending else "ASC"
     if query.order is None:
-        return _page(parts, "f.seq AS seq", f"seq {way}", query.limit, query.offset)
+        # an equality's index is in sequence: no sort, and it may stop after a page
+        walked = next((f"w{number}" for number, where in enumerate(query.where) if where.is_ == "="), "f")
+        return _page(parts, f"{walked}.seq AS seq", f"seq {way}", query.limit, query.offset)
     parts.join("o", query.order, query.kind)
     return _page(parts, "o.seq AS seq, o.value AS value", f"value {way}, seq DESC", query.limit, query.offset)
 

@@ -49,7 +49,7 @@ class Folder:
 
     def list(self) -> Iterator[str]:
         """Digests of all objects; what killed writers left behind is cleared on the way."""
-        for folder in sorted(self._path.glob("??")):
+        for folder in filter(Path.is_dir, sorted(self._path.glob("??"))):
             sweep(folder)
             for name in os.listdir(folder):
                 if _DIGEST.fullmatch(digest := folder.name + name):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import types
 from collections.abc import Iterator
@@ -63,7 +64,7 @@ def read_sections(data: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
     """The sections that are whole, by name (`data` as a tuple of Dataset), and what is wrong with the others."""
     whole: dict[str, Any] = {}
     problems = list(_strange(data, Sections, ()))
-    for field in msgspec.structs.fields(Sections):
+    for field in _fields(Sections):
         key: Key = (field.name,)
         found: list[Problem] = []
         if field.name in data:
@@ -120,7 +121,7 @@ def _datasets(data: Any) -> Iterator[Problem]:
             continue
         columns = {k: v for k, v in table.items() if isinstance(v, dict)}
         settings = {k: v for k, v in table.items() if k not in columns}
-        taken = {f.encode_name for f in msgspec.structs.fields(DataSection)} & columns.keys()
+        taken = {f.encode_name for f in _fields(DataSection)} & columns.keys()
         for column in sorted(taken):
             yield Problem(
                 f"`{column}` is a setting of a dataset and cannot be a column",
@@ -134,7 +135,7 @@ def _datasets(data: Any) -> Iterator[Problem]:
 
 def _table_misfits(table: dict[str, Any], wanted: type[msgspec.Struct], key: Key) -> Iterator[Problem]:
     yield from _strange(table, wanted, key)
-    for field in msgspec.structs.fields(wanted):
+    for field in _fields(wanted):
         if field.encode_name in table:
             yield from misfits(table[field.encode_name], field.type, (*key, field.encode_name))
         elif field.required:
@@ -142,7 +143,7 @@ def _table_misfits(table: dict[str, Any], wanted: type[msgspec.Struct], key: Key
 
 
 def _strange(table: dict[str, Any], wanted: type[msgspec.Struct], key: Key) -> Iterator[Problem]:
-    known = [f.encode_name for f in msgspec.structs.fields(wanted)]
+    known = [f.encode_name for f in _fields(wanted)]
     for name in table:
         if name not in known:
             hint = did_you_mean(name, known)
@@ -159,6 +160,11 @@ def _missing(name: str, wanted: Any, key: Key) -> Problem:
         section = "[data.NAME]" if name == "data" else f"[{name}]"
         return Problem(f"there is no {section} section", key, f"add {section}; `keepfit init DATA.csv` shows one")
     return Problem(f"`{name}` is missing" + (f" in [{where}]" if where else ""), key, f"write {name} = ...")
+
+
+@functools.cache
+def _fields(struct: type[msgspec.Struct]) -> tuple[msgspec.structs.FieldInfo, ...]:
+    return msgspec.structs.fields(struct)
 
 
 def _plain(wanted: Any) -> tuple[Any, Any]:

@@ -329,9 +329,9 @@ def _fact(id: str, *, time: datetime = NOON, **parts: Any) -> Fact:
     return Fact(**content | parts)
 
 
-def _plain(points: Any) -> list[tuple[int, str, datetime]]:
+def _plain(points: Any) -> list[tuple[int, float | None, datetime]]:
     """Points in a form that is equal where a value is not a number."""
-    return [(point.step, repr(point.value), point.time) for point in points]
+    return [(point.step, None if math.isnan(point.value) else point.value, point.time) for point in points]
 
 
 def _counted(ledger: Ledger) -> int:
