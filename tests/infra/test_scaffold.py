@@ -132,10 +132,9 @@ def test_the_code_does_not_know_keepfit(roots: dict[str, Path]) -> None:
 
 
 def test_the_text_is_as_a_formatter_would_leave_it(roots: dict[str, Path]) -> None:
-    ruff = Path(sys.executable).with_name("ruff")
     for name in BUNDLED:
         for check in (["format", "--check"], ["check", "--select", "E,F,W,I"]):
-            command = [ruff, *check, "--isolated", "--no-cache", "--line-length", "120", "."]
+            command = [sys.executable, "-m", "ruff", *check, "--isolated", "--no-cache", "--line-length", "120", "."]
             done = subprocess.run(command, capture_output=True, text=True, cwd=roots[name])
             assert done.returncode == 0, done.stdout
 

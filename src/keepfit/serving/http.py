@@ -198,6 +198,7 @@ class HttpServer:
             app,
             http=_Protocol,
             ws="none",
+            proxy_headers=False,
             lifespan="off",
             access_log=False,
             log_config=None,

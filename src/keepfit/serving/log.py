@@ -124,11 +124,12 @@ def read_log(folder: Path, since: datetime | None = None, until: datetime | None
     high = naive(until) if until else _LATEST
     for _ in range(10):
         try:
-            picked = [s.path for s in segments(folder) if s.since < high and s.until >= low]
+            picked = [s.path for s in segments(folder) if s.since <= high and s.until >= low]
             tables = [pl.read_parquet(path, glob=False) for path in picked]
         except FileNotFoundError:
             continue  # merged into another segment meanwhile
-        inside = pl.col("event_time").is_between(low, high, closed="left")
+        time = pl.col("event_time")
+        inside = (time >= low) & (time < high if until else True)
         rows = together([t.filter(inside) for t in tables]) if tables else _NONE
         return rows.sort("time", maintain_order=True).unique("id", keep="last", maintain_order=True)
     raise StoreError("the prediction log changes faster than it can be read", where=str(folder))

@@ -56,7 +56,7 @@ class _Side:
         if not self._by:
             self.rows = rows.tail(NEWEST)
             return
-        self.rows = rows.group_by(self._by, maintain_order=True).tail(NEWEST)
+        self.rows = rows.group_by(self._by, maintain_order=True).tail(NEWEST).select(list(self.types))
         counts = self.rows.group_by(self._by, maintain_order=True).len("keepfit rows")
         ends = np.cumsum(counts["keepfit rows"].to_numpy())
         self._ends = dict(zip(counts.select(self._by).rows(), ends.tolist(), strict=True))
