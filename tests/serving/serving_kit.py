@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import polars as pl
+
 from keepfit.core.digests import digest_bytes
 from keepfit.datasets.dataset import Column, Dataset
 from keepfit.engines import Here

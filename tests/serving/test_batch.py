@@ -6,6 +6,7 @@ import asyncio
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from keepfit.serving.batch import LARGEST, Ask, Prediction, Queue
 from keepfit.serving.problems import UNAVAILABLE
 

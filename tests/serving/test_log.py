@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 import polars as pl
 import pytest
+
 from keepfit.serving import segments as segments_module
 from keepfit.serving.ids import Ids
 from keepfit.serving.journal import Source, journals, packed
@@ -249,7 +250,9 @@ def test_kill_at_any_moment_loses_and_repeats_nothing(tmp_path: Path) -> None:
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "small"
     folder.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)], capture_output=True).returncode:
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)], capture_output=True
+    ).returncode:
         pytest.skip("this machine lets us mount nothing")
     yield folder
     subprocess.run(["umount", "-l", str(folder)], check=True)

@@ -11,6 +11,8 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from serving_kit import open_home
+
 from keepfit.datasets.dataset import Column, Dataset
 from keepfit.datasets.read import DTYPES
 from keepfit.features.join import align
@@ -18,10 +20,13 @@ from keepfit.serving.online import OnlineRows
 from keepfit.serving.records import NEWEST, Records
 from keepfit.serving.rows import online_rows, refresh
 from keepfit.serving.wire import Packer
-from serving_kit import open_home
 
 START = datetime(2013, 1, 1)
-NUMBER, KEY, TIME = Column(type="number"), Column(type="category", role="key"), Column(type="timestamp", role="event time")
+NUMBER, KEY, TIME = (
+    Column(type="number"),
+    Column(type="category", role="key"),
+    Column(type="timestamp", role="event time"),
+)
 DATASETS = [
     Dataset(name="keyed", source="keyed.parquet", columns={"seen": TIME, "k": KEY, "v": NUMBER}, known_after="2h"),
     Dataset(name="two keys", source="two.parquet", columns={"k": KEY, "seen": TIME, "j": KEY, "v": NUMBER}),

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from keepfit.core.errors import StoreError
 from keepfit.serving.records import NEWEST, OnlineRow, Records
 

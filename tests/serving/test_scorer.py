@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
+
 from keepfit.serving.problems import MODEL_FAILED, NOT_FINITE, ROW_PROBLEMS
 from keepfit.serving.scorer import score
 

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from keepfit.datasets.dataset import Column
 from keepfit.serving.problems import Rejection
 from keepfit.serving.signature import EXPLAINED, Signature

@@ -15,6 +15,8 @@ from keepfit.core.files import write_file
 from keepfit.predicting import predict_file
 
 SHOWN = 20
+INPUTS = 5
+"""Input columns shown; --out writes them all."""
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -33,9 +35,10 @@ def run(options: Namespace) -> Report:
         write_file(options.out, _encoded(found, options.out.suffix))
         value = {"rows": found.height, "file": str(options.out)}
         return Report(value, f"{found.height:,} rows predicted: {options.out}")
-    shown = [tuple(_cell(v) for v in row) for row in found.head(SHOWN).iter_rows()]
+    columns = _few(found.columns)
+    shown = [tuple(_cell(v) for v in row) for row in found.head(SHOWN).select(columns).iter_rows()]
     more = f"\n... and {found.height - SHOWN:,} more rows: --out FILE writes them all" if found.height > SHOWN else ""
-    return Report(found.to_dicts(), table(found.columns, shown) + more)
+    return Report(found.to_dicts(), table(columns, shown) + more)
 
 
 def _encoded(rows: pl.DataFrame, suffix: str) -> bytes:
@@ -45,6 +48,12 @@ def _encoded(rows: pl.DataFrame, suffix: str) -> bytes:
     else:
         rows.write_parquet(buffer)
     return buffer.getvalue()
+
+
+def _few(columns: list[str]) -> list[str]:
+    """The first inputs and the answers: as many as a terminal takes."""
+    answers = columns[columns.index("prediction") :]
+    return [*columns[: len(columns) - len(answers)][:INPUTS], *answers[:8]]
 
 
 def _cell(value: object) -> str:

@@ -6,7 +6,10 @@ from argparse import ArgumentParser, Namespace
 
 from keepfit.cli.opening import open_project
 from keepfit.cli.report import Progress, Report
+from keepfit.core.errors import NotFound
+from keepfit.home import Home
 from keepfit.loop import Action, State, finish, observe
+from keepfit.models.model import find_model
 from keepfit.retraining.policy import open_trigger
 
 
@@ -26,4 +29,13 @@ def run(options: Namespace) -> Report:
     ended = finish(project, home, trigger, show)
     progress.clear()
     code = {"released": 0, "unchanged": 0, "waiting": 0, "failed": 1}.get(ended.ending or "", 3)
-    return Report(ended, f"{ended.ending}: {ended.note}", code)
+    metrics = _metrics(home, project.name)
+    return Report(ended, f"{ended.ending}: {ended.note}{metrics}", code)
+
+
+def _metrics(home: Home, name: str) -> str:
+    try:
+        model = find_model(home, name, "challenger")
+    except NotFound:
+        return ""
+    return "\n  " + "  ".join([f"{model} on its test:", *(f"{m} {v:.4f}" for m, v in model.metrics.items())])

@@ -27,7 +27,7 @@ def run(verb: str, words: list[str]) -> int:
         if verb not in VERBS:
             raise UsageError(f"`{verb}` is not a command", hint=did_you_mean(verb, VERBS) or "keepfit --help")
         command: Any = importlib.import_module(f"keepfit.cli.{verb.replace('-', '_')}")
-        report = command.run(_parser(verb, command).parse_args(words))
+        report = command.run(parser_of(verb, command).parse_args(words))
         print(_json(report.value) if as_json else report.text, flush=True)
         return int(report.exit_code)
     except KeepfitError as problem:
@@ -50,7 +50,8 @@ def run(verb: str, words: list[str]) -> int:
         return 1
 
 
-def _parser(verb: str, command: Any) -> argparse.ArgumentParser:
+def parser_of(verb: str, command: Any) -> argparse.ArgumentParser:
+    """What a command understands; it raises UsageError instead of ending the process."""
     parser = _Parser(
         prog=f"keepfit {verb}",
         description=VERBS[verb].summary,

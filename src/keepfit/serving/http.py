@@ -122,36 +122,27 @@ class App:
             elif name == b"content-length" and int(value) > self._max_body:
                 raise self._too_large()
         event = await receive()
-        if event["type"] == "http.disconnect":
-            return None
-        body: bytes = event["body"]
-        if event["more_body"]:
-            rest = await self._rest(body, receive)
-            if rest is None:
-                return None
-            body = rest
-        if len(body) > self._max_body:
+        body = await self._rest(event, receive) if event.get("more_body") else event.get("body")
+        if body is not None and len(body) > self._max_body:
             raise self._too_large()
         if body and kind.partition(b";")[0].strip().lower() != b"application/json":
             raise rejection(415, "content-type", "the body must be JSON", hint="send content-type: application/json")
         return body
 
-    async def _rest(self, start: bytes, receive: Any) -> bytes | None:
-        parts, size = [start], len(start)
+    async def _rest(self, event: Any, receive: Any) -> bytes | None:
+        """A body that arrives in pieces, the first of which is here."""
+        parts, size = [event["body"]], len(event["body"])
         try:
             async with asyncio.timeout(BODY_SECONDS):
-                while True:
+                while event["more_body"] and size <= self._max_body:
                     event = await receive()
                     if event["type"] == "http.disconnect":
                         return None
                     parts.append(event["body"])
                     size += len(event["body"])
-                    if size > self._max_body:
-                        raise self._too_large()
-                    if not event["more_body"]:
-                        return b"".join(parts)
         except TimeoutError:
             raise rejection(408, "timeout", f"the body did not arrive within {BODY_SECONDS:g} s") from None
+        return b"".join(parts)
 
     def _too_large(self) -> Rejection:
         return rejection(413, "too-large", f"the body may not have more than {self._max_body:,} bytes")

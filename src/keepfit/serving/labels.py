@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 import time
 from typing import Any
 
@@ -27,6 +28,7 @@ class _Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     labels: list[Label]
 
 
+_PLACE = re.compile(r" - at `(.+)`$")
 _decode = msgspec.json.Decoder(_Body).decode
 
 _EXPECTED: dict[Task, str] = {
@@ -42,12 +44,9 @@ def read_labels(body: bytes, task: Task) -> dict[str, bool | float | str]:
         labels = _decode(body).labels
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
         value = parse(body)
-        path = (
-            str(problem).rpartition("`")[0].rpartition("`")[2] if isinstance(problem, msgspec.ValidationError) else "$"
-        )
-        raise Rejection(
-            422, _problem(path or "$", "labels: an array of objects with `id` and `label`", value)
-        ) from None
+        place = _PLACE.search(str(problem))
+        path = place[1] if place else "$"
+        raise Rejection(422, _problem(path, "`labels`: an array of objects with `id` and `label`", value)) from None
     return {entry.id: _checked(entry.label, task, f"$.labels[{number}].label") for number, entry in enumerate(labels)}
 
 
