@@ -87,9 +87,10 @@ def package(
     sides: Sequence[Dataset] = (),
     levels: list[str] | None = None,
     wrong: bool = False,
+    expected: float | None = None,
     inputs: dict[str, Column] = INPUTS,
 ) -> str:
-    """Put the package of a version into the objects; with `wrong` its golden rows expect other answers."""
+    """Put the package of a version into the objects; with `wrong` or `expected` its golden rows ask for other answers."""
     golden = pl.DataFrame(
         {
             "at": [datetime(2013, 5, 1, h) for h in range(12)],
@@ -100,6 +101,8 @@ def package(
         }
     ).select(list(inputs))
     answers: Any = golden["x"].to_numpy() + 1000 * version + (1 if wrong else 0)
+    if expected is not None:
+        answers = np.full(12, expected)
     model = _linear(version)
     if levels:
         model, answers = _classifier(len(levels)), np.full((12, len(levels)), 0.0)
@@ -206,7 +209,7 @@ def log_folder(root: Path) -> Path:
 
 
 class Load:
-    """Clients that ask for single rows without a pause, and check every answer."""
+    """Clients that ask for single rows all the time, and check every answer."""
 
     def __init__(self, running: Running, clients: int = 16) -> None:
         self.statuses: dict[int, int] = {}
@@ -236,6 +239,7 @@ class Load:
             except ServingError as problem:
                 status, body = 0, str(problem).encode()
             self.statuses[status] = self.statuses.get(status, 0) + 1
+            await asyncio.sleep(0.01)
             if status != 200:
                 self.wrong.append((status, body))
                 continue

@@ -8,23 +8,25 @@ measured on the same draw, so that what is common to both cancels out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from keepfit.models.metrics import Array, Measure
 
-DRAWS = 400
+DRAWS = 1000
 Interval = tuple[float, float]
 
 
-def interval(figure: Callable[[Array], float], blocks: NDArray[np.int64], *, level: float = 0.90) -> Interval:
+def interval(figure: Callable[[Array], float], blocks: int, *, level: float = 0.90) -> Interval:
     """A percentile interval of the figure over redrawn blocks; (NaN, NaN) when there is only one block.
 
-    `figure` maps row weights to a number; `blocks` numbers the block of each row, from 0.
+    `figure` maps the weights of so many blocks to a number. The draws are the same every time.
     """
-    values = np.array([figure(w) for w in _weights(blocks)])
+    if blocks < 2:
+        return float("nan"), float("nan")
+    drawn = np.random.default_rng(blocks).integers(0, blocks, (DRAWS, blocks))
+    values = np.array([figure(np.bincount(draw, minlength=blocks).astype(np.float64)) for draw in drawn])
     values = values[np.isfinite(values)]
     if not len(values):
         return float("nan"), float("nan")
@@ -32,16 +34,6 @@ def interval(figure: Callable[[Array], float], blocks: NDArray[np.int64], *, lev
     return float(low), float(high)
 
 
-def difference(new: Measure, old: Measure, sign: int) -> Callable[[Array], float]:
+def difference(new: Measure, old: Measure, sign: int) -> Measure:
     """How much better `new` is than `old` on the same rows; `sign` is -1 for losses."""
     return lambda weights: sign * (new(weights) - old(weights))
-
-
-def _weights(blocks: NDArray[np.int64]) -> Iterator[Array]:
-    count = int(blocks.max()) + 1 if len(blocks) else 0
-    if count < 2:
-        return
-    random = np.random.default_rng(count)
-    for _ in range(DRAWS):
-        times = np.bincount(random.integers(0, count, count), minlength=count)
-        yield times[blocks].astype(np.float64)

@@ -19,7 +19,7 @@ from keepfit.checks.gate import Gate
 from keepfit.checks.judge import JudgeSpec
 from keepfit.checks.requirement import CheckSettings, Requirement, requirements
 from keepfit.home import Home
-from keepfit.models.metrics import Array, Measure, measure
+from keepfit.models.metrics import Array, Blocks, Measure, count, measure
 from keepfit.models.metrics import metrics as all_metrics
 from keepfit.models.model import spec_of, summary_of
 from keepfit.models.task import HIGHER_IS_BETTER, METRICS, Metric, Task
@@ -41,14 +41,14 @@ class Tested:
     challenger: Array
     trivial: Array
     champion: Array | None
-    blocks: NDArray[np.int64]
+    blocks: Blocks
 
 
 def tested_metrics(home: Home, run: Run) -> tuple[dict[str, float], Interval | None]:
     """The task's metrics on the run's own test rows (undefined ones left out), and an interval of the first."""
     tested = _tested(home, run, None, compared=False)
     found = all_metrics(tested.task, tested.truth, tested.challenger)
-    low, high = interval(measure(METRICS[tested.task][0], tested.truth, tested.challenger), tested.blocks)
+    low, high = _interval(measure(METRICS[tested.task][0], tested.truth, tested.challenger, tested.blocks), tested)
     rounded = {str(m): round(v, 6) for m, v in found.items() if math.isfinite(v)}
     return rounded, (round(low, 6), round(high, 6)) if math.isfinite(low) else None
 
@@ -107,7 +107,7 @@ def _tested(home: Home, run: Run, judged: Run | None, *, compared: bool) -> Test
 
 
 def _requirement_gates(metric: Metric, demand: Requirement, tested: Tested) -> Iterator[Gate]:
-    new = measure(metric, tested.truth, tested.challenger)
+    new = measure(metric, tested.truth, tested.challenger, tested.blocks)
     found = new(None)
     yield from _threshold_gates(metric, demand, found, {"value": _finite(found), "rows": len(tested.truth)})
     if demand.better_than:
@@ -138,17 +138,16 @@ def _comparison(
 ) -> Gate:
     """Better by more than the margin with 95 % confidence, over redrawn days."""
     sign = 1 if metric in HIGHER_IS_BETTER else -1
-    gain = difference(new, measure(metric, tested.truth, other), sign)
-    ones = np.ones(len(tested.truth))
-    low, high = interval(gain, tested.blocks)
-    point = gain(ones)
+    gain = difference(new, measure(metric, tested.truth, other, tested.blocks), sign)
+    low, high = _interval(gain, tested)
+    point = gain(None)
     return Gate(
         stage="model",
         name=name,
         passed=bool(low > margin if strict else low >= margin),
         required=f"gain {'>' if strict else '>='} {margin:g}, surely",
         found=f"{point:+.4f} ({low:+.4f} to {high:+.4f})",
-        evidence={"gain": _finite(point), "low": _finite(low), "high": _finite(high), "blocks": _count(tested.blocks)},
+        evidence={"gain": _finite(point), "low": _finite(low), "high": _finite(high), "blocks": count(tested.blocks)},
     )
 
 
@@ -178,17 +177,18 @@ def _slice_gates(settings: CheckSettings, tested: Tested) -> Iterator[Gate]:
 def _levels(tested: Tested, by: str, settings: CheckSettings) -> Iterator[tuple[str, NDArray[np.bool_]]]:
     column = tested.rows[by].cast(pl.String)
     counts = column.value_counts().sort("count", by, descending=[True, False])
-    for level, count in counts.iter_rows():
-        if settings.slices and count >= settings.slices.rows:
+    for level, rows in counts.iter_rows():
+        if settings.slices and rows >= settings.slices.rows:
             yield str(level), column.eq_missing(level).to_numpy()
 
 
 def _slice(
     metric: Metric, demand: Requirement, tested: Tested, mask: NDArray[np.bool_], looks: int
 ) -> tuple[bool, float, int]:
-    figure = measure(metric, tested.truth[mask], tested.challenger[mask])
+    blocks = np.unique(tested.blocks[mask], return_inverse=True)[1].astype(np.int64)
+    figure = measure(metric, tested.truth[mask], tested.challenger[mask], blocks)
     value = figure(None)
-    low, high = interval(figure, tested.blocks[mask], level=1 - 0.1 / looks)
+    low, high = interval(figure, count(blocks), level=1 - 0.1 / looks)
     surely_low = demand.at_least is not None and value < demand.at_least and not high >= demand.at_least
     surely_high = demand.at_most is not None and value > demand.at_most and not low <= demand.at_most
     return not (surely_low or surely_high), value, int(mask.sum())
@@ -198,8 +198,8 @@ def _test_rows(home: Home, run: Run) -> pl.DataFrame:
     return pl.read_parquet(io.BytesIO(read(home.objects, run.outputs["test.parquet"])))
 
 
-def _count(blocks: NDArray[np.int64]) -> int:
-    return int(blocks.max()) + 1 if len(blocks) else 0
+def _interval(figure: Measure, tested: Tested) -> Interval:
+    return interval(figure, count(tested.blocks))
 
 
 def _finite(value: float) -> float | None:

@@ -72,7 +72,7 @@ def build_features(function: Function | None, main: str, tables: Mapping[str, pl
     if features.height != height:
         raise UserCodeError(
             f"`{function.__name__}` gave back {features.height:,} rows for {height:,}",
-            hint="a features function gives exactly one row per row of the main table: no filter, no join that repeats rows",
+            hint="give exactly one row of features per row of the main table: no filter, no join that repeats rows",
         )
     return features
 

@@ -1,4 +1,4 @@
-"""Metrics of predictions against truth, with row weights so that a bootstrap needs no copies.
+"""Metrics of predictions against truth, prepared so that whole blocks of rows can be weighted at almost no cost.
 
 Truth is 0/1 for a binary task, the level's number for a multiclass one, the value for a
 regression; a prediction is a probability, a row of probabilities, or a value.
@@ -14,15 +14,20 @@ from numpy.typing import NDArray
 from keepfit.models.task import METRICS, Metric, Task
 
 Array = NDArray[np.float64]
+Blocks = NDArray[np.int64]
 Measure = Callable[[Array | None], float]
-"""Row weights (None: all one) -> the metric; NaN where it is undefined."""
+"""Weight of each block (None: all one) -> the metric; NaN where it is undefined."""
 
 _TINY = 1e-15
 
 
-def measure(metric: Metric, truth: Array, prediction: Array) -> Measure:
-    """The metric of these rows as a function of row weights; whatever needs sorting is done once, here."""
-    found: Measure = _MEASURES[metric](truth, prediction)
+def measure(metric: Metric, truth: Array, prediction: Array, blocks: Blocks | None = None) -> Measure:
+    """The metric of these rows as a function of block weights; `blocks` numbers the block of each row, from 0.
+
+    Everything that depends on single rows is summed here, once: a weighting costs a few
+    multiplications, however many rows there are, and equals weighting the rows.
+    """
+    found: Measure = _MEASURES[metric](truth, prediction, np.zeros(len(truth), np.int64) if blocks is None else blocks)
     return found
 
 
@@ -31,42 +36,47 @@ def metrics(task: Task, truth: Array, prediction: Array) -> dict[Metric, float]:
     return {metric: measure(metric, truth, prediction)(None) for metric in METRICS[task]}
 
 
-def base_rate(task: Task, truth: Array, rows: int) -> Array:
-    """What the trivial model predicts for `rows` rows: the mean, or the share of each level."""
-    if task == "multiclass":
-        shares = np.bincount(truth.astype(int)) / len(truth)
-        return np.tile(shares, (rows, 1))
-    return np.full(rows, truth.mean())
+def count(blocks: Blocks) -> int:
+    """How many blocks there are."""
+    return int(blocks.max()) + 1 if len(blocks) else 0
 
 
-def _auc(truth: Array, score: Array) -> Measure:
-    """Area under the ROC curve as the probability that a positive outranks a negative, ties counting half."""
-    order = np.argsort(score, kind="stable")
-    positive = truth[order] > 0.5
-    ties = np.flatnonzero(np.r_[True, np.diff(score[order]) > 0])
+def _auc(truth: Array, score: Array, blocks: Blocks) -> Measure:
+    """Area under the ROC curve: the chance that a positive outranks a negative, ties counting half.
+
+    `won[i, j]` is how often a positive of block i outranks a negative of block j; a weighting
+    of blocks weights each such pair by both its blocks.
+    """
+    size = count(blocks)
+    positive = truth > 0.5
+    levels, rank = np.unique(score, return_inverse=True)
+    won = np.zeros((size, size))
+    above, block_above = rank[positive], blocks[positive]
+    for j in range(size):
+        at = np.bincount(rank[~positive & (blocks == j)], minlength=len(levels))
+        beaten = np.cumsum(at) - at / 2
+        won[:, j] = np.bincount(block_above, weights=beaten[above], minlength=size)
+    positives = np.bincount(block_above, minlength=size).astype(np.float64)
+    negatives = np.bincount(blocks[~positive], minlength=size).astype(np.float64)
 
     def auc(weight: Array | None) -> float:
-        if not len(order):
-            return float("nan")
-        w = np.ones(len(order)) if weight is None else weight[order]
-        above = np.add.reduceat(np.where(positive, w, 0.0), ties)
-        below = np.add.reduceat(np.where(positive, 0.0, w), ties)
-        pairs = above.sum() * below.sum()
-        won = (above * (np.cumsum(below) - below / 2)).sum()
-        return float(won / pairs) if pairs > 0 else float("nan")
+        w = np.ones(size) if weight is None else weight
+        pairs = (positives @ w) * (negatives @ w)
+        return float(w @ won @ w / pairs) if pairs > 0 else float("nan")
 
     return auc
 
 
-def _mean_of(loss: Callable[[Array, Array], Array], finish: Callable[[float], float] = float) -> Callable[..., Measure]:
-    def prepare(truth: Array, prediction: Array) -> Measure:
-        each = loss(truth, prediction)
+def _mean_of(
+    loss: Callable[[Array, Array], Array], finish: Callable[[float], float] = float
+) -> Callable[[Array, Array, Blocks], Measure]:
+    def prepare(truth: Array, prediction: Array, blocks: Blocks) -> Measure:
+        sums, rows = np.bincount(blocks, weights=loss(truth, prediction)), np.bincount(blocks)
 
         def mean(weight: Array | None) -> float:
-            total = len(each) if weight is None else weight.sum()
-            if not total:
-                return float("nan")
-            return finish(float((each.sum() if weight is None else each @ weight) / total))
+            w = np.ones(len(rows)) if weight is None else weight[: len(rows)]
+            total = rows @ w
+            return finish(float(sums @ w / total)) if total else float("nan")
 
         return mean
 
@@ -88,18 +98,21 @@ def _right(truth: Array, prediction: Array) -> Array:
     return right
 
 
-def _r2(truth: Array, prediction: Array) -> Measure:
+def _r2(truth: Array, prediction: Array, blocks: Blocks) -> Measure:
+    centred = truth - truth.mean() if len(truth) else truth  # sums of squares lose their digits far from zero
+    sums, squares = np.bincount(blocks, weights=centred), np.bincount(blocks, weights=centred**2)
+    errors, rows = np.bincount(blocks, weights=(truth - prediction) ** 2), np.bincount(blocks)
+
     def r2(weight: Array | None) -> float:
-        w = np.ones(len(truth)) if weight is None else weight
-        if not w.sum():
-            return float("nan")
-        spread = w @ (truth - w @ truth / w.sum()) ** 2
-        return float(1 - w @ (truth - prediction) ** 2 / spread) if spread > 0 else float("nan")
+        w = np.ones(len(rows)) if weight is None else weight[: len(rows)]
+        total = rows @ w
+        spread = squares @ w - (sums @ w) ** 2 / total if total else 0.0
+        return float(1 - errors @ w / spread) if spread > 0 else float("nan")
 
     return r2
 
 
-_MEASURES: dict[Metric, Callable[..., Measure]] = {
+_MEASURES: dict[Metric, Callable[[Array, Array, Blocks], Measure]] = {
     "auc": _auc,
     "brier": _mean_of(lambda t, p: (t - p) ** 2),
     "log_loss": _mean_of(_log_loss),

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from keepfit.checks.bootstrap import interval
-from keepfit.models.metrics import Array, measure, metrics
+from keepfit.models.metrics import Array, count, measure, metrics
 from keepfit.models.task import HIGHER_IS_BETTER, METRICS, Metric, Task
 
 LEAST_ROWS = 300
@@ -34,14 +34,19 @@ def truth_and_prediction(rows: pl.DataFrame, task: Task, levels: list[str] | Non
     """Columns `label` and `prediction` of labelled predictions as metrics take them."""
     if task == "multiclass":
         number = {level: i for i, level in enumerate(levels or [])}
-        truth = np.array([number.get(level, -1) for level in rows["label"]], dtype=np.float64)
-        known = truth >= 0
-        return truth[known], np.array(rows["probabilities"].to_list(), dtype=np.float64)[known]
+        truth = np.array([number[level] for level in rows["label"]], dtype=np.float64)
+        return truth, np.array(rows["probabilities"].to_list(), dtype=np.float64)
     return rows["label"].cast(pl.Float64).to_numpy(), rows["prediction"].cast(pl.Float64).to_numpy()
+
+
+def _judged(rows: pl.DataFrame, levels: list[str] | None) -> pl.DataFrame:
+    """A level the model has never seen cannot be right or wrong by degrees: such rows are left out."""
+    return rows if levels is None else rows.filter(pl.col("label").is_in(levels))
 
 
 def window_metrics(rows: pl.DataFrame, task: Task, levels: list[str] | None) -> dict[str, float]:
     """The task's metrics on the labelled predictions of one window; undefined ones are left out."""
+    rows = _judged(rows, levels)
     if rows.is_empty():
         return {}
     found = metrics(task, *truth_and_prediction(rows, task, levels))
@@ -55,13 +60,14 @@ def performance(
     metric = METRICS[task][0]
     better = metric in HIGHER_IS_BETTER
     limit = (promised[0] if better else promised[1]) if promised else None
+    rows = _judged(rows, levels)
     if rows.height < LEAST_ROWS or rows["window"].n_unique() < LEAST_WINDOWS:
         return Performance(
             metric=metric, value=None, low=None, high=None, promised=limit, rows=rows.height, worse=False
         )
-    figure = measure(metric, *truth_and_prediction(rows, task, levels))
     blocks = rows["window"].rank("dense").to_numpy().astype(np.int64) - 1
-    low, high = interval(figure, blocks)
+    figure = measure(metric, *truth_and_prediction(rows, task, levels), blocks)
+    low, high = interval(figure, count(blocks))
     worse = limit is not None and (high < limit if better else low > limit)
     return Performance(
         metric=metric,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import shutil
 import time
@@ -13,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from keepfit.core.errors import DamagedObject, KeepfitError, NotFound, PackageError, StoreError
+from keepfit.core.files import sweep
 from keepfit.home import Home
 from keepfit.packages.unpack import read_manifest, unpack
 from keepfit.serving.batch import Ask
@@ -119,6 +121,7 @@ class Residents:
         """Load what was live last from this machine's own disk: no ledger, no store of objects."""
         async with self._changing:
             live = pinned(self._pins / "live.json")
+            await asyncio.to_thread(self._tidy, live)
             for want in [live, *([Live(live.previous)] if live.previous else [])] if live else []:
                 try:
                     await self._change(want)
@@ -151,6 +154,14 @@ class Residents:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*(lane.close(at_once=True) for lane in self._lanes()))
+
+    def _tidy(self, live: Live | None) -> None:
+        """Remove what a gateway that was killed had begun to load."""
+        sweep(self._pins)
+        kept = {r.package[:16] for r in (live.champion, live.previous) if r} if live else set()
+        for folder in self._pins.glob("*/") if kept else ():
+            if folder.name not in kept:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def _look(self) -> tuple[Home, str | None]:
         home = self._open_home()
@@ -203,14 +214,21 @@ class Residents:
         return next(found, None)
 
     async def _proven(self, release: Release, home: Home | None) -> Lane:
+        """A new lane for this release; a pinned copy that does not prove itself is fetched again, where that can be."""
         folder = self._pins / release.package[:16]
-        if home is not None:
-            manifest = await asyncio.to_thread(unpack, home, release.package, folder)
-        else:
-            manifest = await asyncio.to_thread(read_manifest, folder)
-        lane = Lane(release, folder, manifest, self._shared)
-        await lane.prove()
-        return lane
+        pinned_before = folder.exists()
+        try:
+            open_package = read_manifest if home is None else functools.partial(unpack, home, release.package)
+            lane = Lane(release, folder, await asyncio.to_thread(open_package, folder), self._shared)
+            await lane.prove()
+            return lane
+        except PackageError:
+            if home is None:
+                raise
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+            if not pinned_before:
+                raise
+        return await self._proven(release, home)
 
     async def _retire(self, lane: Lane) -> None:
         await lane.close()
