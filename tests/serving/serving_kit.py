@@ -90,7 +90,7 @@ def package(
     expected: float | None = None,
     inputs: dict[str, Column] = INPUTS,
 ) -> str:
-    """Put the package of a version into the objects; with `wrong` or `expected` its golden rows ask for other answers."""
+    """Put the package of a version into the objects; `wrong` and `expected` change what its golden rows ask."""
     golden = pl.DataFrame(
         {
             "at": [datetime(2013, 5, 1, h) for h in range(12)],

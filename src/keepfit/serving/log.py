@@ -15,7 +15,7 @@ import polars as pl
 
 from keepfit.core.errors import StoreError
 from keepfit.core.files import sweep
-from keepfit.datasets.read import naive
+from keepfit.datasets.read import first_line, naive
 from keepfit.serving.ids import made_at
 from keepfit.serving.journal import Journal, Record, journals, read_journal
 from keepfit.serving.segments import (
@@ -90,7 +90,7 @@ class Log:
                 raise StoreError(f"the prediction log cannot be written: {problem.strerror}") from problem
             problems = [p for path in self._journal.finished() if (p := _to_segment(self._folder, path))]
             if problems:
-                raise problems[0]
+                raise StoreError(f"the prediction log is behind: {first_line(problems[0])}") from problems[0]
             merge_small(self._folder)
 
     def close(self) -> None:

@@ -24,8 +24,8 @@ from keepfit.serving.lane import Lane, Shared
 from keepfit.serving.problems import Rejection
 from keepfit.serving.wire import Row
 
-WAITING = 3.0
-"""Times the limit of one batch that a request may wait for its answer."""
+WAITING = 20.0
+"""Seconds a request may wait for its answer, besides the time that two batches may take."""
 AGAIN = 5.0
 """Seconds before a release that could not be fetched is tried again."""
 
@@ -52,7 +52,7 @@ class Residents:
         self._pins = pins
         self._shared = shared
         self._patience = patience
-        self._waiting = WAITING * shared.hang
+        self._waiting = WAITING + 2 * shared.hang
         self._arrived = asyncio.Event()
         self._changing = asyncio.Lock()
         self._leaving: dict[Lane, asyncio.Task[None]] = {}
