@@ -1,4 +1,4 @@
-"""The whole loop on one page: look, decide, act; train -> check -> package -> release -> watch -> alert -> retrain.
+"""The whole loop on one page: look, decide, act; train -> package -> check -> release -> watch -> alert -> retrain.
 
 `decide` is pure. Everything it needs to know is read from the ledger, everything that is done
 becomes a fact there, and every action can be taken again: whoever is killed goes on where the
@@ -14,11 +14,11 @@ from typing import Literal
 
 from keepfit import steps
 from keepfit.alerting.alert import open_alerts, update
-from keepfit.checks.gate import Verdict, verdict_of
+from keepfit.checks.gate import verdict_of
 from keepfit.core.errors import DataError, KeepfitError, NotFound, PackageError, Refused, UserCodeError
 from keepfit.home import Home
 from keepfit.ledger import Fact, Move
-from keepfit.models.model import ModelVersion, find_model
+from keepfit.models.model import find_model
 from keepfit.monitoring.symptom import Symptom
 from keepfit.monitoring.watch import due_windows
 from keepfit.project import Project
@@ -35,7 +35,7 @@ from keepfit.retraining.policy import (
 from keepfit.retraining.settings import RetrainSettings
 from keepfit.retraining.signs import read_signs
 
-Verb = Literal["watch", "trigger", "train", "check", "package", "release", "end"]
+Verb = Literal["watch", "trigger", "train", "package", "check", "release", "end"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,7 @@ class State:
     last: Trigger | None = None
     """The newest reason to train there has been."""
     done: dict[str, Fact] = field(default_factory=dict)
-    """How far the trigger has come: model, verdict, package, trial."""
+    """How far the trigger has come: model, package, verdict."""
     signs: Signs = field(default_factory=lambda: Signs(live=None))
     retrain: RetrainSettings = field(default_factory=RetrainSettings)
     automatic: bool = True
@@ -86,13 +86,14 @@ def _next_step(state: State, trigger: Trigger) -> Action:
     if live and live.model == model.id:
         released = live.time >= trigger.time
         return Action(verb="end", ending="released" if released else "unchanged", reason=f"{name} is in production")
-    for step, verb in (("verdict", "check"), ("trial", "package")):
-        if step not in state.done:
-            return Action(verb="check" if verb == "check" else "package", reason=name)
-        verdict = verdict_of(state.done[step])
-        if not verdict.passed:
-            kept = f"kept version {live.version}" if live else "nothing is in production"
-            return Action(verb="end", ending="refused", reason=f"{name} refused, {kept}: {verdict.reason}")
+    if "package" not in state.done:
+        return Action(verb="package", reason=name)
+    if "verdict" not in state.done:
+        return Action(verb="check", reason=name)
+    verdict = verdict_of(state.done["verdict"])
+    if not verdict.passed:
+        kept = f"kept version {live.version}" if live else "nothing is in production"
+        return Action(verb="end", ending="refused", reason=f"{name} refused, {kept}: {verdict.reason}")
     if not state.automatic:
         return Action(verb="end", ending="waiting", reason=f"{name} may ship: keepfit release")
     return Action(verb="release", reason=trigger.reason)
@@ -139,14 +140,14 @@ def _act(project: Project, home: Home, state: State, action: Action) -> None:
         open_trigger(home, project.name, action.reason, state.last)
     elif trigger and action.verb == "train":
         _reached(home, trigger, model=steps.train(project, home)[0].id)
-    elif trigger and action.verb == "check":
-        _reached(home, trigger, verdict=steps.check(project, home, _model(project, home, state)).id)
     elif trigger and action.verb == "package":
-        verdict = verdict_of(state.done["verdict"])
-        built, trial = steps.package(project, home, _model(project, home, state), verdict)
-        _reached(home, trigger, package=built.id, trial=trial.id)
+        model = find_model(home, project.name, state.done["model"].id)
+        _reached(home, trigger, package=steps.package(home, model).id)
+    elif trigger and action.verb == "check":
+        _reached(home, trigger, verdict=steps.check(project, home, state.done["package"]).id)
     elif trigger and action.verb == "release":
-        steps.release(project, home, state.done["package"], *_verdicts(state), reason=action.reason)
+        verdict = verdict_of(state.done["verdict"])
+        steps.release(project, home, state.done["package"], verdict, reason=action.reason)
     elif trigger and action.ending:
         _end(project, home, trigger, action.ending, action.reason)
 
@@ -186,11 +187,3 @@ def _end(project: Project, home: Home, trigger: Trigger, ending: Ending, why: Ke
 def _reached(home: Home, trigger: Trigger, **steps_: str) -> None:
     moves = [Move(f"{trigger.id}/{step}", home.ledger.name(f"{trigger.id}/{step}"), id) for step, id in steps_.items()]
     home.ledger.append([], moves)
-
-
-def _model(project: Project, home: Home, state: State) -> ModelVersion:
-    return find_model(home, project.name, state.done["model"].id)
-
-
-def _verdicts(state: State) -> list[Verdict]:
-    return [verdict_of(state.done[step]) for step in ("verdict", "trial")]

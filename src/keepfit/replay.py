@@ -29,7 +29,7 @@ from keepfit.serving.client import Client
 DAY = timedelta(days=1)
 HISTORY = timedelta(days=2)
 """How far back the rows of side datasets are sent before the first day."""
-CONNECTIONS = 64
+CONNECTIONS = 512
 _PROBE_PAUSE = 0.02
 
 
@@ -134,12 +134,12 @@ async def _finish(
     project: Project, home: Home, clock: ReplayClock, client: Client, begin: datetime, until: datetime, acted: Acted
 ) -> None:
     """The last days' labels come in after the last day."""
-    last = until
-    while last < until + project.main.label_delay + project.watch.width:
-        last += DAY
-        clock.advance(last)
-        await _deliver_labels(project, home, client, begin, last)
-    await _tick(project, home, client, last, acted)
+    end = until + project.main.label_delay + project.watch.width
+    while until <= end:
+        clock.advance(until)
+        await _deliver_labels(project, home, client, begin, until)
+        until += DAY
+    await _tick(project, home, client, end, acted)
 
 
 async def _tick(project: Project, home: Home, client: Client, now: datetime, acted: Acted) -> _Count:

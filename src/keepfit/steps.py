@@ -5,10 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 
 from keepfit.alerting.alert import Alert, update
-from keepfit.checks.check import check as check_version
+from keepfit.checks.check import check as check_package
 from keepfit.checks.gate import Verdict
 from keepfit.checks.model import tested_metrics
-from keepfit.checks.package import check_package
 from keepfit.core.errors import Refused
 from keepfit.home import Home
 from keepfit.ledger import Fact
@@ -47,26 +46,22 @@ def plan_of(project: Project, home: Home) -> Plan:
     )
 
 
-def check(project: Project, home: Home, model: ModelVersion) -> Verdict:
-    """May this model ship? Held against the plan and against the champion."""
+def package(home: Home, model: ModelVersion) -> Fact:
+    """The model's package, built when it is not there yet."""
+    return build(home, model)
+
+
+def check(project: Project, home: Home, package: Fact) -> Verdict:
+    """May this package ship? Held against the plan and against the champion."""
     live = champion(home, project.name)
-    against = live.package if live and live.model != model.id else None
-    return check_version(home, model, project.check, champion=against)
+    against = live.package if live and live.model != package.refs["model"] else None
+    return check_package(home, package, project.check, champion=against)
 
 
-def package(project: Project, home: Home, model: ModelVersion, verdict: Verdict | None) -> tuple[Fact, Verdict]:
-    """Build the model's package and try it in a fresh process."""
-    built = build(home, model, verdict=verdict.id if verdict else None)
-    return built, check_package(home, built, project.check)
-
-
-def release(project: Project, home: Home, package: Fact, *verdicts: Verdict, reason: str) -> Release:
-    """Put a package into production; Refused unless every verdict on it is good."""
-    for verdict in verdicts:
-        if not verdict.passed:
-            raise Refused(
-                f"{project.name}@{package.body['version']} may not ship: {verdict.reason}", hint="keepfit check"
-            )
+def release(project: Project, home: Home, package: Fact, verdict: Verdict, *, reason: str) -> Release:
+    """Put a package into production; Refused unless the verdict on it is good."""
+    if not verdict.passed:
+        raise Refused(f"{project.name}@{package.body['version']} may not ship: {verdict.reason}", hint="keepfit check")
     return put_live(home, project.name, package, reason=reason)
 
 

@@ -18,6 +18,7 @@ import numpy as np
 import polars as pl
 
 from keepfit.core.digests import digest_bytes
+from keepfit.core.errors import ServingError
 from keepfit.datasets.dataset import Column, Dataset
 from keepfit.engines import Here
 from keepfit.home import FOLDER, Home
@@ -27,7 +28,7 @@ from keepfit.models.train import PREDICTION, SIDE
 from keepfit.objects import open_objects
 from keepfit.packages.package import ENVELOPE, Manifest
 from keepfit.packages.sign import sign
-from keepfit.serving.client import Client, ServingError, call
+from keepfit.serving.client import Client, call
 from keepfit.serving.gateway import Running, start
 from keepfit.serving.settings import ServeSettings
 

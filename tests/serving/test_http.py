@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -12,7 +13,7 @@ import pytest
 
 from keepfit.core.errors import ServingError, StoreError
 from keepfit.serving import http
-from keepfit.serving.access import Access
+from keepfit.serving.access import Access, token_of
 from keepfit.serving.client import Client, call
 from keepfit.serving.http import App, HttpServer, Reply, Request, Route, listen, reply
 from keepfit.serving.problems import rejection
@@ -280,3 +281,10 @@ def test_one_call() -> None:
 def test_an_address_in_use_is_reported() -> None:
     with listen("127.0.0.1", 0) as sock, pytest.raises(ServingError, match="cannot listen"):
         listen("127.0.0.1", sock.getsockname()[1])
+
+
+def test_the_token_is_made_once_and_only_its_owner_can_read_it(tmp_path: Path) -> None:
+    token = token_of(tmp_path)
+    assert len(token) >= 32
+    assert token_of(tmp_path) == token
+    assert (tmp_path / "token").stat().st_mode & 0o777 == 0o600

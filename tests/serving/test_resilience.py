@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from serving_kit import (
     MODEL,
@@ -52,8 +53,13 @@ def logged(root: Path) -> list[str]:
 def test_models_are_exchanged_and_rolled_back_without_losing_a_request(tmp_path: Path) -> None:
     home = open_home(tmp_path)
     packages = {version: package(home, version) for version in (1, 2, 3)}
-    release(home, 1, packages[1])
     with gateway(tmp_path) as running:
+        assert ask(running, "GET", "/model")["version"] is None
+        assert sent(running, b"", path="/health/ready", method="GET") == (503, {"ready": False})
+        status, answer = sent(running, {"rows": [row(1)]})
+        assert (status, answer["error"]["code"]) == (503, "no-model")
+        release(home, 1, packages[1])
+        until(lambda: ask(running, "GET", "/model")["version"] == 1)  # noticed without being told
         load = Load(running)
         told: list[Any] = []
 
@@ -82,19 +88,6 @@ def test_models_are_exchanged_and_rolled_back_without_losing_a_request(tmp_path:
     assert set(load.ids) <= set(logged(tmp_path))
 
 
-def test_a_release_is_noticed_without_being_told(tmp_path: Path) -> None:
-    home = open_home(tmp_path)
-    with gateway(tmp_path) as running:
-        assert ask(running, "GET", "/model")["version"] is None
-        status, answer = sent(running, b"{}", path="/health/ready", method="GET")
-        assert (status, answer) == (503, {"ready": False})
-        status, answer = sent(running, {"rows": [row(1)]})
-        assert (status, answer["error"]["code"]) == (503, "no-model")
-        release(home, 1, package(home, 1))
-        until(lambda: ask(running, "GET", "/model")["version"] == 1)
-        assert predict(running, row(1))[0]["prediction"] == 1001
-
-
 def test_a_scorer_that_is_killed_costs_no_request(tmp_path: Path) -> None:
     home = open_home(tmp_path)
     release(home, 1, package(home, 1))
@@ -106,6 +99,8 @@ def test_a_scorer_that_is_killed_costs_no_request(tmp_path: Path) -> None:
                 victims.append(until(lambda: (m := ask(running, "GET", "/model"))["ready"] and m["pid"]))
                 os.kill(victims[-1], signal.SIGKILL)
                 until(lambda: ask(running, "GET", "/model")["ready"] and scorer(running) not in victims)
+                enough = len(load.ids) + 100
+                until(lambda enough=enough: len(load.ids) > enough)
 
         asyncio.run(load.during(murder))
         assert count(running, "scorer_restarts_total") == 2
@@ -186,45 +181,62 @@ def test_a_gateway_that_is_killed_loses_neither_log_nor_labels_nor_leaves_proces
     assert not alive(running.process.pid)
 
 
-def test_what_is_pinned_answers_while_ledger_and_objects_are_down(tmp_path: Path) -> None:
-    home = open_home(tmp_path)
+@pytest.fixture(scope="module")
+def pinned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose versions 2 and 1 are pinned as champion and previous champion."""
+    root = tmp_path_factory.mktemp("pinned")
+    home = open_home(root)
     for version in (1, 2):
         release(home, version, package(home, version))
-        with gateway(tmp_path):
-            pass
-    home.ledger.close()
-    away = tmp_path / "away"
-    away.mkdir()
-    for path in [*home.folder.glob("ledger*"), home.folder / "objects"]:
-        shutil.move(path, away / path.name)
-    (home.folder / "ledger.db").write_bytes(b"damaged" * 1000)
-    with gateway(tmp_path) as running:
-        assert ask(running, "POST", "/predict", {"rows": [row(1)]})["version"] == 2
+    with gateway(root) as running:
+        assert ask(running, "GET", "/model")["version"] == 2
         until(lambda: ask(running, "GET", "/model")["previous"])
-        assert ask(running, "GET", "/model")["previous"]["version"] == 1
+    home.ledger.close()
+    return root
+
+
+def test_what_is_pinned_answers_while_ledger_and_objects_are_down(pinned: Path, tmp_path: Path) -> None:
+    root, away = tmp_path / "root", tmp_path / "away"
+    shutil.copytree(pinned, root)
+    away.mkdir()
+    folder = root / ".keepfit"
+    for path in [*folder.glob("ledger*"), folder / "objects"]:
+        shutil.move(path, away / path.name)
+    (folder / "ledger.db").write_bytes(b"damaged" * 1000)
+    with gateway(root) as running:
+        assert ask(running, "POST", "/predict", {"rows": [row(1)]})["version"] == 2
+        assert until(lambda: ask(running, "GET", "/model")["previous"])["version"] == 1
         assert ask(running, "POST", "/control/sync")["problems"] != []
-        (home.folder / "ledger.db").unlink()
+        (folder / "ledger.db").unlink()
         for path in away.iterdir():
-            shutil.move(path, home.folder / path.name)
-        again = open_home(tmp_path)
-        release(again, 3, package(again, 3))
+            shutil.move(path, folder / path.name)
+        home = open_home(root)
+        release(home, 3, package(home, 3))
         told = until(lambda: (t := ask(running, "POST", "/control/sync"))["version"] == 3 and t)
         assert told["problems"] == []
         assert predict(running, row(1))[0]["prediction"] == 3001
 
 
-def test_a_pinned_champion_that_is_damaged_gives_way_to_the_previous_one(tmp_path: Path) -> None:
-    home = open_home(tmp_path)
-    digests = {}
-    for version in (1, 2):
-        digests[version] = package(home, version)
-        release(home, version, digests[version])
-        with gateway(tmp_path):
-            pass
-    home.objects.delete(digests[2])
-    (home.folder / "pins" / digests[2][:16] / "model.skops").write_bytes(b"damaged")
-    with gateway(tmp_path) as running:
-        assert ask(running, "POST", "/predict", {"rows": [row(1)]})["version"] == 1
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_damaged_pin_is_fetched_again_or_gives_way_to_the_previous_champion(
+    pinned: Path, tmp_path: Path, gone: bool
+) -> None:
+    root = tmp_path / "root"
+    shutil.copytree(pinned, root)
+    home = open_home(root)
+    live = live_package(root)
+    (home.folder / "pins" / live[:16] / "model.skops").write_bytes(b"damaged")
+    if gone:
+        home.objects.delete(live)
+    with gateway(root) as running:
+        assert ask(running, "POST", "/predict", {"rows": [row(1)]})["version"] == (1 if gone else 2)
+        assert (ask(running, "GET", "/model")["refused"] is not None) == gone
+
+
+def live_package(root: Path) -> str:
+    """Digest of the package that is pinned as champion."""
+    pinned = msgspec.json.decode((root / ".keepfit" / "pins" / "live.json").read_bytes())
+    return str(pinned["champion"]["package"])
 
 
 def test_a_full_disk_stops_no_answer(tmp_path: Path) -> None:

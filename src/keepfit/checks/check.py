@@ -1,43 +1,38 @@
-"""May this model ship? Data, code and model held against the plan; the answer is a fact."""
+"""May this ship? Data, code, model and package held against the plan; the answer is a fact."""
 
 from __future__ import annotations
 
-from keepfit.checks.code import check_code
+from concurrent.futures import ThreadPoolExecutor
+
+from keepfit.checks.code import check_code, code_under_test
 from keepfit.checks.data import check_data
 from keepfit.checks.gate import Verdict, record_verdict, verdict_of
-from keepfit.checks.model import check_model
+from keepfit.checks.model import check_model, code_of_checks
+from keepfit.checks.package import check_package
 from keepfit.checks.requirement import CheckSettings
 from keepfit.home import Home
+from keepfit.ledger import Fact
 from keepfit.ledger.fact import fact_id
-from keepfit.models.model import ModelVersion
+from keepfit.runs.execute import keep_environment
 from keepfit.runs.run import find_run
 
 
-def check(
-    home: Home,
-    model: ModelVersion,
-    settings: CheckSettings,
-    *,
-    champion: str | None,
-) -> Verdict:
-    """The verdict on a model version, against the champion's package if there is one.
+def check(home: Home, package: Fact, settings: CheckSettings, *, champion: str | None) -> Verdict:
+    """The verdict on a package and the model in it; `champion` is the archive it must not be worse than, if any.
 
-    The same model against the same champion and demands has one verdict, however often it is asked for.
+    What takes a process of its own (the user's tests, the champion's answers, the trial of the
+    package) runs side by side. The same package against the same champion, demands, checks and
+    environment has one verdict, however often it is asked for.
     """
-    key = ["model", model.id, champion, settings]
+    run = find_run(home, package.refs["run"])
+    tests, checks = code_under_test(home, run, settings), code_of_checks(home, settings)
+    key = [package.refs["package"], champion, settings, tests, checks, keep_environment(home)]
     if known := home.ledger.get(fact_id("verdict", key)):
         return verdict_of(known)
-    run = find_run(home, model.run)
-    gates = check_data(home, run)
-    if settings.tests:
-        references = [r for r in (run.spec["fit"], run.spec["features"]) if r]
-        gates.append(check_code(home, run.subject, settings.tests, references))
-    gates += check_model(home, run, settings, champion=champion)
-    return record_verdict(
-        home,
-        model.id,
-        gates,
-        key=key,
-        refs={"model": model.id, "run": run.id, **({"champion": champion} if champion else {})},
-        stage="model",
-    )
+    with ThreadPoolExecutor(3) as side_by_side:
+        code = side_by_side.submit(check_code, home, run, settings, tests)
+        trial = side_by_side.submit(check_package, home, package, settings)
+        model = side_by_side.submit(check_model, home, run, settings, code=checks, champion=champion)
+        gates = [*check_data(home, run), *code.result(), *model.result(), *trial.result()]
+    refs = {"package": package.id, "model": package.refs["model"], "run": run.id}
+    return record_verdict(home, package, gates, key=key, refs=refs | ({"champion": champion} if champion else {}))

@@ -11,31 +11,43 @@ from pathlib import Path
 import msgspec
 
 from keepfit.checks.gate import Gate
-from keepfit.core.errors import UserCodeError
+from keepfit.checks.requirement import CheckSettings
+from keepfit.core.errors import NotFound, UserCodeError
 from keepfit.home import Home
 from keepfit.objects import read
 from keepfit.runs.child import run_step
 from keepfit.runs.execute import execute, keep_code, keep_environment
-from keepfit.runs.functions import code_files
-from keepfit.runs.run import Plan
+from keepfit.runs.run import Plan, Run
 
 
-def check_code(home: Home, subject: str, tests: str, references: list[str]) -> Gate:
-    """Whether the user's tests pass; not run again until the code, the tests or the environment change."""
-    files = [p.relative_to(home.root) for p in sorted((home.root / tests).rglob("*.py"))]
+def code_under_test(home: Home, run: Run, settings: CheckSettings) -> dict[str, str]:
+    """The user's tests and what a run was made by, kept as objects; path -> digest. Empty without tests."""
+    if not settings.tests:
+        return {}
+    files = [p.relative_to(home.root) for p in sorted((home.root / settings.tests).rglob("*.py"))]
     if not files:
-        return _gate(False, f"no tests in `{tests}`", {})
+        raise NotFound(
+            f"there is no test in `{settings.tests}`", where=str(home.root), hint="write one, or drop `tests`"
+        )
+    return {**keep_code(home, home.root, files), **run.code}
+
+
+def check_code(home: Home, run: Run, settings: CheckSettings, code: dict[str, str]) -> list[Gate]:
+    """Whether the user's tests pass; not run again until the code, the tests or the environment change."""
+    if not code:
+        return []
     plan = Plan(
-        subject=subject,
+        subject=run.subject,
         module="keepfit.checks.code",
-        spec={"tests": tests},
-        code=keep_code(home, home.root, [*code_files(home.root, references), *files]),
+        spec={"tests": settings.tests},
+        code=code,
         data={},
         environment=keep_environment(home),
     )
-    run = execute(home, plan)
-    told = msgspec.json.decode(read(home.objects, run.outputs["tests.json"]))
-    return _gate(told["exit_code"] == 0, told["summary"], told)
+    made = execute(home, plan)
+    told = msgspec.json.decode(read(home.objects, made.outputs["tests.json"]))
+    passed, found = told["exit_code"] == 0, told["summary"]
+    return [Gate(stage="code", name="tests", passed=passed, required="all pass", found=found, evidence=told)]
 
 
 def run_tests(folder: Path) -> None:
@@ -55,10 +67,6 @@ def run_tests(folder: Path) -> None:
     summary = re.sub(r"=+|\x1b\[[\d;]*m| in [\d.]+s.*", "", last).strip()
     told = {"exit_code": code, "summary": summary, "output": text[-8000:]}
     (folder / "out" / "tests.json").write_bytes(msgspec.json.encode(told))
-
-
-def _gate(passed: bool, found: str, evidence: dict[str, object]) -> Gate:
-    return Gate(stage="code", name="tests", passed=passed, required="all pass", found=found, evidence=evidence)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from keepfit.home import Home
-from keepfit.ledger import Fact, Query, fact
+from keepfit.ledger import Fact, fact
 
 Stage = Literal["data", "code", "model", "package"]
 
@@ -27,7 +27,7 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """All gates of one stage on one model; blocking unless all passed."""
+    """All gates on one package and the model in it; blocking unless all passed."""
 
     id: str
     subject: str
@@ -44,20 +44,18 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
         return "; ".join(f"{g.name}: {g.found}, required {g.required}" for g in self.gates if not g.passed)
 
 
-def record_verdict(
-    home: Home, subject: str, gates: Sequence[Gate], *, key: object, refs: dict[str, str], stage: str
-) -> Verdict:
+def record_verdict(home: Home, package: Fact, gates: Sequence[Gate], *, key: object, refs: dict[str, str]) -> Verdict:
     """The verdict as a fact; the same key gives the verdict that was recorded first."""
     passed = all(g.passed for g in gates)
     made = fact(
         "verdict",
-        subject,
+        package.id,
         time=home.clock.now(),
         key=key,
         actor=home.actor,
         body={"gates": msgspec.to_builtins(list(gates))},
         refs=refs,
-        attributes={"passed": float(passed), "stage": stage},
+        attributes={"passed": float(passed)},
     )
     return verdict_of(home.ledger.append([made])[0])
 
@@ -70,8 +68,3 @@ def verdict_of(found: Fact) -> Verdict:
         time=found.time,
         gates=msgspec.convert(found.body["gates"], list[Gate]),
     )
-
-
-def verdicts(home: Home, subject: str) -> list[Verdict]:
-    """All verdicts on a subject, newest first."""
-    return [verdict_of(f) for f in home.ledger.find(Query(kind="verdict", subject=subject))]

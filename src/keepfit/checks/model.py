@@ -53,9 +53,16 @@ def tested_metrics(home: Home, run: Run) -> tuple[dict[str, float], Interval | N
     return rounded, (round(low, 6), round(high, 6)) if math.isfinite(low) else None
 
 
-def check_model(home: Home, run: Run, settings: CheckSettings, *, champion: str | None) -> list[Gate]:
+def code_of_checks(home: Home, settings: CheckSettings) -> dict[str, str]:
+    """The code of the user's own checks, kept as objects; path -> digest."""
+    return keep_code(home, home.root, code_files(home.root, settings.also))
+
+
+def check_model(
+    home: Home, run: Run, settings: CheckSettings, *, code: dict[str, str], champion: str | None
+) -> list[Gate]:
     """Every demand on the model that this run made. `champion`: object digest of the package in production."""
-    judged = _judge(home, run, settings, champion)
+    judged = _judge(home, run, settings, code, champion)
     tested = _tested(home, run, judged, compared=champion is not None)
     gates = [g for m, r in requirements(settings).items() for g in _requirement_gates(m, r, tested)]
     gates += list(_slice_gates(settings, tested))
@@ -67,7 +74,7 @@ def check_model(home: Home, run: Run, settings: CheckSettings, *, champion: str 
     return gates
 
 
-def _judge(home: Home, run: Run, settings: CheckSettings, champion: str | None) -> Run | None:
+def _judge(home: Home, run: Run, settings: CheckSettings, code: dict[str, str], champion: str | None) -> Run | None:
     """The judging run; None when there is nothing to ask it."""
     if not champion and not settings.also:
         return None
@@ -76,7 +83,7 @@ def _judge(home: Home, run: Run, settings: CheckSettings, champion: str | None) 
         subject=run.subject,
         module="keepfit.checks.judge",
         spec=msgspec.to_builtins(spec),
-        code=keep_code(home, home.root, code_files(home.root, settings.also)),
+        code=code,
         data={},
         environment=run.environment,
     )

@@ -13,7 +13,7 @@ import numpy as np
 from keepfit.packages.load import load
 from keepfit.runs.child import run_step
 
-SINGLE_ROWS = 200
+SINGLE_ROWS = 100
 
 
 class Trial(msgspec.Struct, frozen=True, kw_only=True):

@@ -23,13 +23,13 @@ def run(options: Namespace) -> Report:
     project, home = open_project(options.project)
     model = find_model(home, project.name, options.model)
     progress = Progress()
-    progress.show(f"checking, packaging and trying {model} ...")
-    verdict = steps.check(project, home, model)
-    built, trial = steps.package(project, home, model, verdict)
+    progress.show(f"packaging and checking {model} ...")
+    built = steps.package(home, model)
+    verdict = steps.check(project, home, built)
     out = options.out or Path(f"{model.name}-{model.version}.zip")
     write_file(out, read(home.objects, built.refs["package"]))
     progress.clear()
-    told = report(str(model), [verdict, trial])
+    told = report(str(model), verdict)
     text = f"{told.text}\n\n{out}  {built.body['bytes']:,} bytes, signed\n  {built.id}"
     value = {**told.value, "package": built.id, "digest": built.refs["package"], "file": str(out)}
     return Report(value, text, told.exit_code)

@@ -21,10 +21,10 @@ def run(options: Namespace) -> Report:
     model = find_model(home, project.name, options.model)
     progress = Progress()
     progress.show(f"checking {model} ...")
-    verdict = steps.check(project, home, model)
-    built, trial = steps.package(project, home, model, verdict)
+    built = steps.package(home, model)
+    verdict = steps.check(project, home, built)
     progress.show(f"releasing {model} ...")
-    made = steps.release(project, home, built, verdict, trial, reason=options.reason)
+    made = steps.release(project, home, built, verdict, reason=options.reason)
     progress.clear()
     return Report(made, told(made))
 

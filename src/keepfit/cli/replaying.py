@@ -10,7 +10,7 @@ from keepfit.cli.opening import open_project
 from keepfit.cli.report import Progress, Report, table
 from keepfit.core.clocks import ReplayClock
 from keepfit.loop import Action, State
-from keepfit.replay import Day, replay
+from keepfit.replay import CONNECTIONS, Day, replay
 from keepfit.review import Month, Review, review
 from keepfit.serving.client import Client
 from keepfit.serving.gateway import start as start_gateway
@@ -40,7 +40,7 @@ def replay_and_review(folder: Path, *, start: datetime, until: datetime, port: i
     running = start_gateway(project.root, project.name, project.serve, port=port)
     try:
         progress.note(f"serving {project.name} at {running.url}")
-        client = Client(running.url, running.token)
+        client = Client(running.url, running.token, CONNECTIONS)
         replay(project, home, client, start=start, until=until, report=day, acted=acted)
         found = review(project, home)
     finally:

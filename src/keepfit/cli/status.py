@@ -27,7 +27,7 @@ def screen(status: Status) -> str:
     live = status.live
     lines.append(_line("in production", f"{live} since {iso(live.time)}: {live.reason}" if live else "nothing"))
     lines.append(_line("endpoint", status.endpoint or "not running: keepfit up"))
-    lines += [_line("doing", text) for text in _doing(status.window)]
+    lines += _block("doing", _doing(status.window))
     alerts = [f"{a.severity} since {iso(a.since)}: {a.text}" for a in status.alerts]
     lines += _block("alerts", [*alerts, *(s.text for s in status.sources)] or ["none"])
     if status.problem:

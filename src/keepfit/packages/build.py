@@ -18,13 +18,13 @@ from keepfit.runs.run import Run, find_run
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
-def build(home: Home, model: ModelVersion, *, verdict: str | None = None) -> Fact:
+def build(home: Home, model: ModelVersion) -> Fact:
     """The package of a model version, as the fact that records it: refs `package` is the archive's digest.
 
-    `verdict` is the fact that says which checks the model passed. Building again gives the same fact.
+    Building again gives the same fact.
     """
     run = find_run(home, model.run)
-    manifest = _manifest(home, model, run, verdict)
+    manifest = _manifest(home, model, run)
     archive = _archive(home, manifest, run)
     digest = home.objects.put(archive)
     made = fact(
@@ -34,13 +34,13 @@ def build(home: Home, model: ModelVersion, *, verdict: str | None = None) -> Fac
         key=digest,
         actor=home.actor,
         body={"version": model.version, "members": len(manifest.members), "bytes": len(archive)},
-        refs={"package": digest, "model": model.id, "run": run.id, **({"verdict": verdict} if verdict else {})},
+        refs={"package": digest, "model": model.id, "run": run.id},
         attributes={"version": model.version, "bytes": len(archive)},
     )
     return home.ledger.append([made])[0]
 
 
-def _manifest(home: Home, model: ModelVersion, run: Run, verdict: str | None) -> Manifest:
+def _manifest(home: Home, model: ModelVersion, run: Run) -> Manifest:
     spec = spec_of(run)
     summary = summary_of(home, run)
     return Manifest(
@@ -57,7 +57,7 @@ def _manifest(home: Home, model: ModelVersion, run: Run, verdict: str | None) ->
         feature_schema=summary.features,
         pandas=summary.pandas,
         trust=spec.trust,
-        refs={"run": run.id, "model": model.id, **({"verdict": verdict} if verdict else {}), **run.data},
+        refs={"run": run.id, "model": model.id, **run.data},
         members=_members(run),
     )
 

@@ -39,6 +39,6 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     pandas: bool
     trust: list[str]
     refs: dict[str, str]
-    """The facts it rests on: run, model, verdict, data versions."""
+    """The facts it rests on: run, model, data versions."""
     members: dict[str, str]
     """Path -> digest of every other member."""

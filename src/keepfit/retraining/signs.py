@@ -8,6 +8,7 @@ from keepfit.alerting.alert import Alert
 from keepfit.core.errors import DataError, NotFound
 from keepfit.home import Home
 from keepfit.models.model import find_model
+from keepfit.monitoring.watch import list_windows
 from keepfit.releases.release import Release
 from keepfit.retraining.policy import Signs
 from keepfit.retraining.settings import RetrainSettings
@@ -28,14 +29,15 @@ def read_signs(
     """The signs the project wants to act on. `plan` says what training would do now; asked only where needed."""
     if live is None:
         return Signs(live=None)
-    pages = {a.kind: a for a in reversed(alerts)}
-    performance, drifted = pages.get("performance"), [a for a in alerts if a.kind == "drift"]
+    drifted = [a for a in alerts if a.kind == "drift"]
+    seen = list_windows(home, name, limit=1)
+    worse = next((s for w in seen for s in w.symptoms if s.kind == "performance" and w.release == live.id), None)
     data = code = None
     if {"data", "code"} & set(settings.when):
         data, code = _changes(home, name, live, plan)
     return Signs(
         live=live.time,
-        performance=performance.text if performance else None,
+        performance=worse.text if worse else None,
         drift=drifted[0].text if len(drifted) >= DRIFTED_COLUMNS else None,
         data=data,
         code=code,

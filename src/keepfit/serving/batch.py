@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -95,8 +96,12 @@ class Queue:
         self._largest = LARGEST if together else 1
 
     def put(self, ask: Ask) -> None:
-        """Add all rows of a request."""
-        self._waiting.append(Piece(ask, 0, len(ask.rows)))
+        """Add all rows of a request; those that a scorer has died of, or beside, stay on their own."""
+        if ask.tries:
+            starts = range(0, len(ask.rows), LARGEST)
+            self._alone.extend(Piece(ask, start, min(start + LARGEST, len(ask.rows))) for start in starts)
+        else:
+            self._waiting.append(Piece(ask, 0, len(ask.rows)))
         self.rows += len(ask.rows)
 
     def put_back(self, pieces: Sequence[Piece]) -> None:
@@ -128,6 +133,11 @@ class Queue:
                 room -= piece.stop - piece.start
         self.rows -= sum(p.stop - p.start for p in pieces)
         return pieces
+
+    @property
+    def since(self) -> float:
+        """Since when the request that is next has waited (as time.monotonic); infinity when none waits."""
+        return min((queue[0].ask.since for queue in (self._alone, self._waiting) if queue), default=math.inf)
 
     def drop(self, give_up: Callable[[Ask], bool]) -> list[Ask]:
         """Take out the requests that `give_up` says yes to; each once, however many pieces it has."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from keepfit.core.errors import PackageError
+from keepfit.core.errors import KeepfitError, PackageError, StoreError
 from keepfit.packages.package import Manifest
 from keepfit.serving.batch import Ask, Piece, Prediction, Queue
 from keepfit.serving.desired import Release
@@ -78,7 +78,8 @@ class Lane:
     async def prove(self) -> None:
         """Start the scorer and wait until it has loaded and answered its golden rows bit for bit.
 
-        Raises PackageError with the scorer's reason, or because it died or took too long.
+        Raises PackageError with the scorer's reason, or because it died or took too long;
+        StoreError when this machine has no room for another process.
         """
         link = await self._start()
         self._keeper = asyncio.create_task(self._keep(link))
@@ -137,7 +138,10 @@ class Lane:
             elif not heard.done():
                 heard.set_result(message)
 
-        link = self._link = await open_link(self.folder, self._shared.records, self._shared.hang / 2, hear)
+        try:
+            link = self._link = await open_link(self.folder, self._shared.records, self._shared.hang / 2, hear)
+        except OSError as problem:
+            raise StoreError(f"no process can be started for the model: {problem.strerror}") from problem
         try:
             waited: set[asyncio.Future[Any]] = {heard, link.lost}
             await asyncio.wait(waited, timeout=LOADING, return_when=asyncio.FIRST_COMPLETED)
@@ -165,6 +169,7 @@ class Lane:
             if self._link is link:
                 await link.lost
                 self._fell()
+                link.kill()
                 await link.reap()
             if self._closing.is_set():
                 return
@@ -172,9 +177,9 @@ class Lane:
             try:
                 link = await self._start()
                 failures = 0
-            except (PackageError, OSError) as problem:
+            except KeepfitError as problem:
                 failures += 1
-                _logger.warning("version %s cannot be started again: %s", self.release.version, problem)
+                _logger.warning("version %s cannot be started again: %s", self.release.version, problem.message)
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._closing.wait(), PAUSES[min(failures, len(PAUSES)) - 1])
 
@@ -206,9 +211,10 @@ class Lane:
         self._link.send(Score(msgspec.Raw(columns)))
 
     def _scored(self, message: Scored) -> None:
-        batch, self._batch = self._batch, None
+        batch = self._batch
         if batch is None or len(message.values) != batch.rows:
             raise ValueError("the scorer gave another number of answers than it was asked for")  # ends the link
+        self._batch = None
         self._dispatch()
         ids = self._ids(batch)
         self._write(batch, ids, message)

@@ -53,7 +53,7 @@ class Residents:
         self._shared = shared
         self._patience = patience
         self._waiting = WAITING + 2 * shared.hang
-        self._arrived = asyncio.Event()
+        self._started = asyncio.Event()
         self._changing = asyncio.Lock()
         self._leaving: dict[Lane, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -66,10 +66,10 @@ class Residents:
     # -- answering
 
     async def wait(self) -> Lane | None:
-        """The champion; while there is none yet, it is waited for as long as patience allows."""
+        """The champion, or None; while the gateway starts, it is waited for."""
         if self.champion is None:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._arrived.wait(), self._patience)
+                await asyncio.wait_for(self._started.wait(), WAITING)
         return self.champion
 
     def put(self, ask: Ask, lane: Lane) -> None:
@@ -93,8 +93,9 @@ class Residents:
         for lane in self._lanes():
             lane.tick(now)
             self._relieve(lane, now)
-            for ask in lane.queue.drop(lambda ask: now - ask.since > self._waiting):
-                ask.give_up()
+            if now - lane.queue.since > self._waiting:
+                for ask in lane.queue.drop(lambda ask: now - ask.since > self._waiting):
+                    ask.give_up()
 
     def _relieve(self, lane: Lane, now: float) -> None:
         """Let another resident answer what waits for a scorer that has been away too long."""
@@ -128,6 +129,10 @@ class Residents:
                     break
                 except KeepfitError as problem:
                     _logger.warning("version %s cannot be loaded: %s", want.champion.version, problem.message)
+
+    def started(self) -> None:
+        """All that is pinned or released has been tried: who waits for a champion now waits in vain."""
+        self._started.set()
 
     async def follow(self, *, now: bool = False) -> None:
         """Make live what the ledger says should be; with `now`, a release that was refused is tried again.
@@ -179,19 +184,21 @@ class Residents:
         """Load what is wanted, prove it, pin it, and only then let it answer."""
         known = self._resident(want.champion)
         lane = known or await self._proven(want.champion, home)
-        try:
-            await asyncio.to_thread(want.pin, self._pins / "live.json")
-        except StoreError:
-            if known is None:
-                await lane.close()
-            raise
+        if home is not None:
+            try:
+                await asyncio.to_thread(want.pin, self._pins / "live.json")
+            except StoreError:
+                if known is None:
+                    await lane.close()
+                raise
         before = self._lanes()
         lane.serve_as(want.champion)
         self.champion, self.previous = lane, self._resident(want.previous) if want.previous else None
-        self._arrived.set()
+        self._started.set()
         self._unfit.discard(want.champion.package)
         if known is None:
             self.refused = None
+            lane.tell(ReloadRows())  # what came in while it was loading
         for old in before:
             if old not in (self.champion, self.previous, *self._leaving):
                 self._leaving[old] = asyncio.create_task(self._retire(old))
@@ -205,6 +212,7 @@ class Residents:
                 return
             try:
                 self.previous = self._resident(want.previous) or await self._proven(want.previous, home)
+                self.previous.tell(ReloadRows())
             except KeepfitError as problem:
                 _logger.warning("the previous champion cannot be loaded: %s", problem.message)
 

@@ -13,7 +13,7 @@ from keepfit.core.files import write_file
 from keepfit.datasets.dataset import Dataset
 from keepfit.datasets.read import find_files, read_files
 from keepfit.home import Home
-from keepfit.serving.client import sync
+from keepfit.serving.endpoint import sync
 from keepfit.serving.records import NEWEST, OnlineRow, Records
 from keepfit.serving.wire import Packer, Row
 

@@ -21,7 +21,7 @@ from keepfit.core.errors import KeepfitError, ServingError, StoreError
 from keepfit.core.files import locked, write_file
 from keepfit.home import Home
 from keepfit.serving.access import Access, token_of
-from keepfit.serving.client import Endpoint, endpoint_file
+from keepfit.serving.endpoint import Endpoint, endpoint_file
 from keepfit.serving.http import App, HttpServer, listen
 from keepfit.serving.ids import Ids
 from keepfit.serving.lane import Shared
@@ -58,6 +58,7 @@ def run(
     """
     with contextlib.ExitStack() as stack:
         _be_the_only_one(stack, folder)
+        endpoint_file(folder).unlink(missing_ok=True)  # of a gateway that was killed
         sock = stack.enter_context(listen(settings.host, settings.port))
         host, port = sock.getsockname()[:2]
         url = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else _bracketed(host)}:{port}"
@@ -95,10 +96,12 @@ class _Gateway:
         """Answer from the start; requests that come before the model is loaded wait for it."""
         self._log.start()
         serving = asyncio.create_task(server.run())
+        serving.add_done_callback(lambda _: self._stop.set())
         ticking = asyncio.create_task(self._tick())
         try:
             await self._unless_stopped(self._residents.restore())
             await self._unless_stopped(self._follow())
+            self._residents.started()
             gc.collect()
             gc.freeze()
             self._announce(url)
@@ -108,12 +111,12 @@ class _Gateway:
                 await self._unless_stopped(asyncio.sleep(POLL))
                 await self._unless_stopped(self._follow())
         finally:
-            endpoint_file(self._folder).unlink(missing_ok=True)
             server.stop()
             await serving
             ticking.cancel()
             await self._residents.close()
             await asyncio.to_thread(self._log.close)
+            endpoint_file(self._folder).unlink(missing_ok=True)
             self._records.close()
 
     def listen_for_signals(self, end_with_parent: bool) -> None:
@@ -141,15 +144,19 @@ class _Gateway:
         try:
             await self._residents.follow()
             self._trouble = ""
-        except KeepfitError as problem:
-            if problem.message != self._trouble:
-                self._trouble = problem.message
-                _logger.warning("what should be live is not known: %s", problem.message)
+        except Exception as problem:  # whatever it is, what is live goes on answering
+            trouble = problem.message if isinstance(problem, KeepfitError) else repr(problem)
+            if trouble != self._trouble:
+                self._trouble = trouble
+                _logger.warning("what should be live is not known: %s", trouble)
 
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK)
-            self._residents.tick()
+            try:
+                self._residents.tick()
+            except Exception:  # a tick that fails must not be the last
+                _logger.exception("looking after requests that wait")
 
     async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> None:
         """Wait for the work, or cancel it as soon as the gateway is to stop."""
