@@ -67,7 +67,7 @@ def review(project: Project, home: Home) -> Review:
     lived = days(home, project.name)
     start, end = lived[0].start, lived[-1].start + timedelta(days=1)
     rows = labelled(home.folder, start, end).with_columns(month=_month(pl.col("event_time")))
-    frozen = _with_prediction(rows, _frozen(project, home, rows))
+    frozen = _with_prediction(rows, first_model_says(project, home, rows))
     trained = list(reversed(triggers(home, project.name)))
     pages = [a for a in alert_history(home, project.name, limit=100_000) if a.severity == "page" and a.state == "open"]
     count = {
@@ -103,8 +103,8 @@ def review(project: Project, home: Home) -> Review:
     )
 
 
-def _frozen(project: Project, home: Home, rows: pl.DataFrame) -> Array:
-    """What the first model in production says of the same rows."""
+def first_model_says(project: Project, home: Home, rows: pl.DataFrame) -> Array:
+    """What the first model in production says of logged rows, joined and scored offline."""
     first = list_releases(home, project.name)[-1]
     main = project.main
     inputs = inputs_of(rows, main)

@@ -96,6 +96,7 @@ class Journal:
             return
         number = max(time.time_ns() // 1_000_000, self._last + 1)
         path = self._folder / f"{number:012x}{self._instance}.journal"
+        self._folder.mkdir(parents=True, exist_ok=True)
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o644)
         with self._lock:
             old, self._fd = self._fd, fd

@@ -65,10 +65,9 @@ class Log:
     def start(self) -> None:
         """Take up what an earlier process left, and start. A disk that refuses costs the log, not the start."""
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            self._journal.follow(newest(self._folder))
             sweep(self._folder)
             remove_replaced(self._folder)
-            self._journal.follow(newest(self._folder))
             self._journal.turn()
         except OSError as problem:
             _logger.warning("the prediction log cannot be written: %s", problem)

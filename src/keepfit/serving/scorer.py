@@ -10,11 +10,12 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import signal
 import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from keepfit.serving.problems import MODEL_FAILED, NOT_FINITE, ROW_PROBLEMS
 from keepfit.serving.records import Records
 from keepfit.serving.tables import table
 
-Predict = Callable[[pl.DataFrame, Mapping[str, pl.DataFrame]], Array]
+Predict = Callable[[pl.DataFrame], Array]
 
 ALONE = 8
 """Golden rows that are scored one by one, to see whether rows in a batch influence one another."""
@@ -42,6 +43,8 @@ _logger = logging.getLogger("keepfit.scorer")
 
 def main(folder: Path, records: Path, budget: float, fd: int) -> None:
     """Load, prove, then answer batches until the gateway goes away."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # sent to the whole group, they are for the gateway, which drains
+        signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with socket.socket(fileno=fd) as gateway:
         try:
@@ -56,9 +59,7 @@ def main(folder: Path, records: Path, budget: float, fd: int) -> None:
         _serve(gateway, scorer, online, records, budget)
 
 
-def score(
-    predict: Predict, rows: pl.DataFrame, sides: Mapping[str, pl.DataFrame], budget: float
-) -> tuple[list[Any], dict[int, int]]:
+def score(predict: Predict, rows: pl.DataFrame, budget: float) -> tuple[list[Any], dict[int, int]]:
     """An answer per row, and the rows that have none: number of the row -> number of the problem.
 
     When the model raises on a batch it is halved until only the rows that make it raise are
@@ -71,7 +72,7 @@ def score(
     while spans:
         start, stop = spans.pop()
         part = slice(start, stop)
-        answers = _attempt(predict, rows[part], {name: side[part] for name, side in sides.items()})
+        answers = _attempt(predict, rows[part])
         if answers is not None:
             values[part] = answers.tolist()
             finite = np.isfinite(answers).reshape(stop - start, -1).all(axis=1)
@@ -86,9 +87,9 @@ def score(
     return values, failed
 
 
-def _attempt(predict: Predict, rows: pl.DataFrame, sides: Mapping[str, pl.DataFrame]) -> Array | None:
+def _attempt(predict: Predict, rows: pl.DataFrame) -> Array | None:
     try:
-        answers = predict(rows, sides)
+        answers = predict(rows)
     except Exception as problem:
         _complain(problem.message if isinstance(problem, KeepfitError) else f"{type(problem).__name__}: {problem}")
         return None
@@ -123,11 +124,15 @@ def _independent(scorer: Scorer) -> bool:
 
 def _serve(gateway: socket.socket, scorer: Scorer, online: OnlineRows, records: Path, budget: float) -> None:
     types = {name: column.type for name, column in scorer.manifest.inputs.items()}
+
+    def predict(rows: pl.DataFrame) -> Array:
+        return scorer.predict(rows, online.aligned(rows))
+
     while (body := _receive(gateway)) is not None:
         message = decode_to_scorer(body)
         if isinstance(message, Score):
             rows = table(types, msgspec.msgpack.decode(message.columns))
-            values, failed = score(scorer.predict, rows, online.aligned(rows), budget)
+            values, failed = score(predict, rows, budget)
             _say(gateway, Scored(values, failed))
         elif isinstance(message, AddRows):
             online.add(message.dataset, msgspec.msgpack.decode(message.columns))
