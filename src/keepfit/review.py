@@ -29,7 +29,7 @@ from keepfit.packages.unpack import unpack
 from keepfit.project import Project
 from keepfit.releases.release import list_releases
 from keepfit.replay import days
-from keepfit.retraining.policy import triggers
+from keepfit.retraining.trigger import triggers
 from keepfit.runs.execute import execute, keep_environment
 from keepfit.runs.run import Plan, find_run
 

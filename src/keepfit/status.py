@@ -15,7 +15,7 @@ from keepfit.monitoring.symptom import Symptom
 from keepfit.monitoring.watch import Window, freshness, list_windows
 from keepfit.project import Project
 from keepfit.releases.release import Release
-from keepfit.retraining.policy import Trigger
+from keepfit.retraining.trigger import Trigger
 from keepfit.serving.client import endpoint
 
 

@@ -8,9 +8,9 @@ from keepfit.cli.opening import open_project
 from keepfit.cli.report import Progress, Report
 from keepfit.core.errors import NotFound
 from keepfit.home import Home
-from keepfit.loop import Action, State, finish, observe
+from keepfit.loop import Action, State, observe, tick
 from keepfit.models.model import find_model
-from keepfit.retraining.policy import open_trigger
+from keepfit.retraining.trigger import find_trigger, open_trigger
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -26,7 +26,8 @@ def run(options: Namespace) -> Report:
     def show(action: Action, state: State) -> None:
         progress.show(f"{action.verb}: {action.reason}")
 
-    ended = finish(project, home, trigger, show)
+    tick(project, home, show, until=lambda state: state.trigger is None)
+    ended = find_trigger(home, trigger.id)
     progress.clear()
     code = {"released": 0, "unchanged": 0, "waiting": 0, "failed": 1}.get(ended.ending or "", 3)
     metrics = _metrics(home, project.name)
