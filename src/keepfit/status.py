@@ -16,7 +16,7 @@ from keepfit.monitoring.watch import Window, freshness, list_windows
 from keepfit.project import Project
 from keepfit.releases.release import Release
 from keepfit.retraining.trigger import Trigger
-from keepfit.serving.client import endpoint
+from keepfit.serving.endpoint import endpoint
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):

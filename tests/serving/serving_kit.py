@@ -28,7 +28,8 @@ from keepfit.models.train import PREDICTION, SIDE
 from keepfit.objects import open_objects
 from keepfit.packages.package import ENVELOPE, Manifest
 from keepfit.packages.sign import sign
-from keepfit.serving.client import Client, call
+from keepfit.serving.client import Client
+from keepfit.serving.endpoint import call
 from keepfit.serving.gateway import Running, start
 from keepfit.serving.settings import ServeSettings
 

@@ -17,7 +17,8 @@ from serving_kit import MODEL, WEATHER, ask, gateway, log_folder, open_home, pac
 
 from keepfit.core.errors import ServingError
 from keepfit.features.join import align
-from keepfit.serving.client import Client, endpoint, sync
+from keepfit.serving.client import Client
+from keepfit.serving.endpoint import endpoint, sync
 from keepfit.serving.gateway import Running, start
 from keepfit.serving.log import find_prediction, read_log
 from keepfit.serving.records import Records

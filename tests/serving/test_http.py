@@ -14,7 +14,8 @@ import pytest
 from keepfit.core.errors import ServingError, StoreError
 from keepfit.serving import http
 from keepfit.serving.access import Access, token_of
-from keepfit.serving.client import Client, call
+from keepfit.serving.client import Client
+from keepfit.serving.endpoint import call
 from keepfit.serving.http import App, HttpServer, Reply, Request, Route, listen, reply
 from keepfit.serving.problems import rejection
 

@@ -30,7 +30,7 @@ from serving_kit import (
 )
 
 from keepfit.core.errors import ServingError
-from keepfit.serving.client import endpoint
+from keepfit.serving.endpoint import endpoint
 from keepfit.serving.gateway import Running, start
 from keepfit.serving.log import read_log
 from keepfit.serving.records import Records

@@ -9,7 +9,7 @@ import msgspec
 from keepfit.core.errors import NameMoved, NotFound, Refused
 from keepfit.home import Home
 from keepfit.ledger import Fact, Move, Query, fact
-from keepfit.serving.client import sync
+from keepfit.serving.endpoint import prove, sync
 
 
 class Release(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,22 +34,18 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
 def release(home: Home, name: str, package: Fact, *, reason: str) -> Release:
     """Put a package into production; the release that is live already is given back unchanged.
 
-    A running endpoint is told, and proves the package in a process of its own before it lets it
-    answer. When it refuses, the former champion is the champion again and Refused is raised:
-    requests are answered by the former one all the time.
+    A running endpoint first loads the package beside the champion and lets it prove itself;
+    Refused is raised, and nothing has changed, when it does not. Only then is the release a fact,
+    and the endpoint exchanges one for the other.
     """
     before = champion(home, name)
     if before and before.package == package.refs["package"]:
         return before
-    made = _append(home, name, package.refs, package.body["version"], reason, before)
-    answer = sync(home)
-    refused = (answer or {}).get("refused")
-    if refused and refused.get("release") == made.id:
-        why = f"the endpoint refused it: {refused['reason']}"
-        if before:
-            _append(home, name, _refs(before), before.version, f"{made} rolled back, {why}", made)
-            sync(home)
-        raise Refused(f"{made} was not released: {why}", hint="keepfit check")
+    version = package.body["version"]
+    if refused := prove(home, package.refs["package"], version):
+        raise Refused(f"{name}@{version} was not released: the endpoint refused it: {refused}", hint="keepfit check")
+    made = _append(home, name, package.refs, version, reason, before)
+    sync(home)
     return made
 
 

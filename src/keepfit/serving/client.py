@@ -9,9 +9,7 @@ from urllib.parse import urlsplit
 
 import httptools
 
-from keepfit.serving.endpoint import call, endpoint, headers, no_answer, sync
-
-__all__ = ["Client", "call", "endpoint", "sync"]
+from keepfit.serving.endpoint import headers, no_answer
 
 
 class Client:

@@ -45,11 +45,24 @@ def sync(home: Home) -> dict[str, Any] | None:
 
     None when no gateway is running. Raises ServingError when it does not answer as it should.
     """
+    return _control(home, "/control/sync", {})
+
+
+def prove(home: Home, package: str, version: int) -> str | None:
+    """Have the running gateway load a package and let it prove itself; why it will not do, if it won't.
+
+    None when it will, and when no gateway is running. Raises ServingError when it does not answer as it should.
+    """
+    told = _control(home, "/control/prove", {"id": "", "version": version, "package": package})
+    return told["refused"] if told else None
+
+
+def _control(home: Home, path: str, value: Any) -> dict[str, Any] | None:
     found = endpoint(home)
     if found is None:
         return None
     try:
-        answer = call(found.url, token_of(home.folder), "POST", "/control/sync", {}, timeout=SYNC_SECONDS)
+        answer = call(found.url, token_of(home.folder), "POST", path, value, timeout=SYNC_SECONDS)
     except ServingError:
         if endpoint(home) is None:  # it ended meanwhile: whoever starts it again follows the ledger
             return None

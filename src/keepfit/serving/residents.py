@@ -46,6 +46,8 @@ class Residents:
     def __init__(self, open_home: Callable[[], Home], name: str, pins: Path, shared: Shared, patience: float) -> None:
         self.champion: Lane | None = None
         self.previous: Lane | None = None
+        self.candidate: Lane | None = None
+        """Loaded and proven, but not live."""
         self.refused: Refused | None = None
         self._open_home = open_home
         self._name = name
@@ -114,7 +116,7 @@ class Residents:
             other.put(ask)
 
     def _lanes(self) -> list[Lane]:
-        return [lane for lane in (self.champion, self.previous, *self._leaving) if lane is not None]
+        return [lane for lane in (self.champion, self.previous, self.candidate, *self._leaving) if lane is not None]
 
     # -- changing
 
@@ -153,6 +155,24 @@ class Residents:
             except KeepfitError:
                 self._not_before = time.monotonic() + AGAIN
                 raise
+
+    async def prove(self, candidate: Release) -> str | None:
+        """Load a package that may become the champion, and let it prove itself; why it will not do, if it won't.
+
+        A candidate stays loaded until the next change, so that making it live takes no time.
+        """
+        async with self._changing:
+            if self._resident(candidate) is None:
+                try:
+                    home = await asyncio.to_thread(self._open_home)
+                    lane = await self._proven(candidate, home)
+                except (PackageError, NotFound, DamagedObject) as problem:
+                    return problem.message
+                if self.candidate is not None:
+                    self._leave(self.candidate)
+                self.candidate = lane
+                lane.tell(ReloadRows())
+            return None
 
     async def close(self) -> None:
         """End all scorers."""
@@ -196,12 +216,14 @@ class Residents:
         self.champion, self.previous = lane, self._resident(want.previous) if want.previous else None
         self._started.set()
         self._unfit.discard(want.champion.package)
-        if known is None:
+        if known is None or known is self.candidate:
             self.refused = None
+        if known is None:
             lane.tell(ReloadRows())  # what came in while it was loading
+        self.candidate = None
         for old in before:
             if old not in (self.champion, self.previous, *self._leaving):
-                self._leaving[old] = asyncio.create_task(self._retire(old))
+                self._leave(old)
         if want.previous is not None and self.previous is None:
             self._later(self._complete(want, home))
 
@@ -218,8 +240,8 @@ class Residents:
 
     def _resident(self, release: Release) -> Lane | None:
         """Who answers with this release's package already."""
-        found = (r for r in (self.champion, self.previous) if r and r.release.package == release.package)
-        return next(found, None)
+        loaded = (self.champion, self.previous, self.candidate)
+        return next((r for r in loaded if r and r.release.package == release.package), None)
 
     async def _proven(self, release: Release, home: Home | None) -> Lane:
         """A new lane for this release; a pinned copy that does not prove itself is fetched again, where that can be."""
@@ -237,6 +259,9 @@ class Residents:
             if not pinned_before:
                 raise
         return await self._proven(release, home)
+
+    def _leave(self, lane: Lane) -> None:
+        self._leaving[lane] = asyncio.create_task(self._retire(lane))
 
     async def _retire(self, lane: Lane) -> None:
         await lane.close()

@@ -11,6 +11,7 @@ import msgspec
 from keepfit.core.errors import KeepfitError, did_you_mean
 from keepfit.datasets.dataset import Column
 from keepfit.serving.batch import Ask, Prediction
+from keepfit.serving.desired import Release
 from keepfit.serving.explain import clip
 from keepfit.serving.frames import AddRows, ReloadRows
 from keepfit.serving.http import TEXT, Reply, Request, Route, reply
@@ -66,6 +67,7 @@ class Routes:
             "/model": Route({"GET": self.model}),
             "/metrics": Route({"GET": self.metrics}),
             "/control/sync": Route({"POST": self.sync}),
+            "/control/prove": Route({"POST": self.prove}),
         }
 
     async def predict(self, request: Request) -> Reply:
@@ -129,6 +131,14 @@ class Routes:
             except KeepfitError as problem:
                 problems.append(problem.message)
         return reply({**self._told(), "problems": problems})
+
+    async def prove(self, request: Request) -> Reply:
+        """Load a package beside what is live, and say why it will not do, if it won't."""
+        try:
+            candidate = msgspec.json.decode(request.body, type=Release)
+        except msgspec.MsgspecError as problem:
+            raise rejection(400, "body", f"this names no package: {problem}") from None
+        return reply({"refused": await self._residents.prove(candidate)})
 
     async def _reload(self) -> None:
         if await asyncio.to_thread(self._records.changed_elsewhere):
