@@ -98,7 +98,7 @@ def test_a_scorer_that_is_killed_costs_no_request(tmp_path: Path) -> None:
             for _ in range(2):
                 victims.append(until(lambda: (m := ask(running, "GET", "/model"))["ready"] and m["pid"]))
                 os.kill(victims[-1], signal.SIGKILL)
-                until(lambda: ask(running, "GET", "/model")["ready"] and scorer(running) not in victims)
+                until(lambda: (m := ask(running, "GET", "/model"))["ready"] and m["pid"] not in victims)
                 enough = len(load.ids) + 100
                 until(lambda enough=enough: len(load.ids) > enough)
 
@@ -139,7 +139,7 @@ def test_the_previous_champion_answers_when_the_champion_cannot_come_back(tmp_pa
             until(lambda: count(running, "previous_champion_rows_total") > 100)
             assert ask(running, "GET", "/health/ready") == {"ready": True}
             model.write_bytes(content)
-            until(lambda: ask(running, "GET", "/model")["ready"])
+            until(lambda: 2 in load.versions)
 
         asyncio.run(load.during(break_and_mend))
         assert load.wrong == []

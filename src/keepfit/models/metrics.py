@@ -16,7 +16,8 @@ from keepfit.models.task import METRICS, Metric, Task
 Array = NDArray[np.float64]
 Blocks = NDArray[np.int64]
 Measure = Callable[[Array | None], float]
-"""Weight of each block (None: all one) -> the metric; NaN where it is undefined."""
+"""Weight of each block (None: all one) -> the metric; NaN where it is undefined. Weights of blocks beyond the last
+that has rows count for nothing."""
 
 _TINY = 1e-15
 
@@ -60,7 +61,7 @@ def _auc(truth: Array, score: Array, blocks: Blocks) -> Measure:
     negatives = np.bincount(blocks[~positive], minlength=size).astype(np.float64)
 
     def auc(weight: Array | None) -> float:
-        w = np.ones(size) if weight is None else weight
+        w = np.ones(size) if weight is None else weight[:size]
         pairs = (positives @ w) * (negatives @ w)
         return float(w @ won @ w / pairs) if pairs > 0 else float("nan")
 

@@ -44,19 +44,41 @@ class Predictor:
         return predict(self.model, X, self.task)
 
 
+LANES = 8
+"""BLAS sums the last few rows of a matrix by other instructions than the rest, so that a row's last bits would depend on
+which rows it was asked with. Models are asked in multiples of so many rows."""
+
+
 def predict(model: Any, X: Any, task: Task) -> Array:
     """The model's predictions for prepared features, as in Predictor.predict."""
+    whole = _whole_lanes(X)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        if task == "regression":
-            return np.asarray(model.predict(X), dtype=np.float64).reshape(-1)
-        if not hasattr(model, "predict_proba"):
-            raise UserCodeError(
-                f"`{type(model).__name__}` has no predict_proba",
-                hint="give back a classifier that gives probabilities, or wrap it in CalibratedClassifierCV",
-            )
-        probabilities = np.asarray(model.predict_proba(X), dtype=np.float64)
-        return np.ascontiguousarray(probabilities[:, 1]) if task == "binary" else probabilities
+        found = _answers(model, whole, task)
+    if len(found) != len(whole):
+        raise UserCodeError(f"`{type(model).__name__}` gave {len(found):,} predictions for {len(whole):,} rows")
+    return found[: len(X)]
+
+
+def _whole_lanes(X: Any) -> Any:
+    """The rows, and the last one again and again up to a multiple of LANES."""
+    rows = len(X)
+    if rows % LANES == 0:
+        return X
+    index = np.minimum(np.arange(rows + -rows % LANES), rows - 1)
+    return X[index] if isinstance(X, pl.DataFrame) else X.iloc[index]
+
+
+def _answers(model: Any, X: Any, task: Task) -> Array:
+    if task == "regression":
+        return np.asarray(model.predict(X), dtype=np.float64).reshape(-1)
+    if not hasattr(model, "predict_proba"):
+        raise UserCodeError(
+            f"`{type(model).__name__}` has no predict_proba",
+            hint="give back a classifier that gives probabilities, or wrap it in CalibratedClassifierCV",
+        )
+    probabilities = np.asarray(model.predict_proba(X), dtype=np.float64)
+    return np.ascontiguousarray(probabilities[:, 1]) if task == "binary" else probabilities
 
 
 def bind(function: Function, provided: Mapping[str, Any]) -> dict[str, Any]:

@@ -106,7 +106,8 @@ def train(folder: Path) -> None:
         raise UserCodeError(f"the fitted {type(model).__name__} predicts NaN or infinite values")
     out = folder / "out"
     (out / "model.skops").write_bytes(skops.dump(model, spec.trust))
-    _write_test(rows[test], tested, prediction, truth[test], out)
+    joined = _write_test(rows[test], tested, prediction, truth[test], out)
+    _write_golden(joined, inputs[test], tested, predictor, out)
     _write_baseline(rows.head(cut), predict(model, _form(features.head(cut), pandas), spec.task), spec, out)
     (out / "contracts.json").write_bytes(msgspec.json.encode(kept))
     _write_summary(rows, cut, truth, levels, features, model, pandas, spec, out)
@@ -188,16 +189,35 @@ def blocks(rows: pl.DataFrame, time: str | None) -> pl.Series:
     return pl.Series(np.arange(rows.height) * 50 // max(rows.height, 1))
 
 
-def _write_test(rows: pl.DataFrame, sides: dict[str, pl.DataFrame], prediction: Array, truth: Array, out: Path) -> None:
-    """The tested rows with all that was joined to them, what the model says, and the truth; some become golden."""
+def _write_test(
+    rows: pl.DataFrame, sides: dict[str, pl.DataFrame], prediction: Array, truth: Array, out: Path
+) -> pl.DataFrame:
+    """Write and give back the tested rows with all that was joined to them, what the model says, and the truth."""
     test = rows.with_columns(
         *(side.to_struct(f"{SIDE}{name}") for name, side in sides.items()),
         pl.Series(PREDICTION, prediction),
         pl.Series(TRUTH, truth),
     )
     test.write_parquet(out / "test.parquet")
-    pick = np.unique(np.linspace(0, rows.height - 1, GOLDEN_ROWS).astype(int))
-    test[pick].write_parquet(out / "golden.parquet")
+    return test
+
+
+def _write_golden(
+    test: pl.DataFrame, inputs: pl.DataFrame, sides: dict[str, pl.DataFrame], predictor: Predictor, out: Path
+) -> None:
+    """Some of the tested rows with the answers they get by themselves; UserCodeError when those are other answers."""
+    pick = np.unique(np.linspace(0, test.height - 1, GOLDEN_ROWS).astype(int))
+    alone = predictor.predict(inputs[pick], {name: side[pick] for name, side in sides.items()})
+    among = test[pick][PREDICTION].to_numpy()
+    same = np.isclose(alone, among, rtol=1e-6, atol=1e-9).reshape(len(pick), -1).all(axis=1)
+    if not same.all():
+        row = int(np.flatnonzero(~same)[0])
+        raise UserCodeError(
+            f"the answer for a row depends on which rows are asked with it: {alone[row]!s} among {len(pick)}, "
+            f"{among[row]!s} among {test.height:,}",
+            hint="features must follow from their own row: take means and ranks over the table in your fit function",
+        )
+    test[pick].with_columns(pl.Series(PREDICTION, alone)).write_parquet(out / "golden.parquet")
 
 
 def _write_baseline(rows: pl.DataFrame, prediction: Array, spec: TrainSpec, out: Path) -> None:
