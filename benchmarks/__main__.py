@@ -12,7 +12,9 @@ import benchmarks
 
 def main() -> None:
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    known = [m.name for m in pkgutil.iter_modules(benchmarks.__path__) if not m.name.startswith("_") and m.name != "timing"]
+    known = [
+        m.name for m in pkgutil.iter_modules(benchmarks.__path__) if not m.name.startswith("_") and m.name != "timing"
+    ]
     for name in sys.argv[1:] or known:
         if name not in known:
             sys.exit(f"benchmarks: `{name}` is not one of {', '.join(known)}")

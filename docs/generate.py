@@ -34,8 +34,8 @@ def _project(schema: dict[str, Any]) -> Iterator[str]:
     yield "# keepfit.toml"
     yield ""
     yield "Every key, in the order of the loop. Editors complete and check it with"
-    yield "[keepfit.schema.json](keepfit.schema.json) (also: `keepfit schema`). Durations are `20ms`, `30s`, `15m`, `24h`,"
-    yield "`60d`, `2w`. This page is written by `python docs/generate.py`."
+    yield "[keepfit.schema.json](keepfit.schema.json) (also: `keepfit schema`). Durations are `20ms`, `30s`, `15m`,"
+    yield "`24h`, `60d`, `2w`. This page is written by `python docs/generate.py`."
     for name, field in schema["properties"].items():
         if "$ref" not in field and name != "data":
             yield f"\n`{name}`: {_type(field)}{_default(field)}. {field.get('description', '')}".rstrip()

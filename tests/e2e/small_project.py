@@ -81,7 +81,9 @@ def write(folder: Path) -> Path:
         }
     )
     parcels = pl.DataFrame({"sent": sent, "depot": depot, "weight": weight})
-    wind = parcels.join_asof(weather.sort("seen"), left_on="sent", right_on="seen", by="depot")["wind"].to_numpy()
+    wind = parcels.join_asof(weather.sort("seen"), left_on="sent", right_on="seen", by="depot", check_sortedness=False)[
+        "wind"
+    ].to_numpy()
     changed = np.array([s >= START + timedelta(days=DAYS // 2) for s in sent])
     risk = np.where(changed, 0.1 * weight + 0.15 * wind - 2, 0.3 * weight + 0.15 * wind - 3)
     late = random.random(rows) < 1 / (1 + np.exp(-risk))

@@ -45,8 +45,8 @@ class Predictor:
 
 
 LANES = 8
-"""BLAS sums the last few rows of a matrix by other instructions than the rest, so that a row's last bits would depend on
-which rows it was asked with. Models are asked in multiples of so many rows."""
+"""Models are asked in multiples of so many rows: BLAS works on the last few rows of a matrix in another order than on
+the rest, so that a row's last bits would depend on which rows it is asked with."""
 
 
 def predict(model: Any, X: Any, task: Task) -> Array:
