@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, BinaryIO
 
@@ -28,13 +28,19 @@ class Folder:
     def __init__(self, path: Path) -> None:
         self._path = path.absolute()
 
-    def put(self, content: bytes | Path) -> str:
+    def put(self, content: bytes | Path, *, like: str | None = None) -> str:
         if isinstance(content, Path):
             return self._put_file(content)
         digest = digest_bytes(content)
         if not self._settled(digest):
             write_file(self._place(digest), content, mode=_READ_ONLY)
         return digest
+
+    def put_all(self, contents: Iterable[bytes | Path]) -> list[str]:
+        return [self.put(content) for content in contents]
+
+    def file(self, digest: str) -> Path | None:
+        return self._place(digest) if self.has(digest) else None
 
     def open(self, digest: str) -> BinaryIO:
         if not self.has(digest):

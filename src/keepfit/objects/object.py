@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -12,11 +12,21 @@ from keepfit.core.digests import digest_stream
 class Objects(Protocol):
     """Bytes by digest (BLAKE3). An object, once put, never changes."""
 
-    def put(self, content: bytes | Path) -> str:
+    def put(self, content: bytes | Path, *, like: str | None = None) -> str:
         """Store bytes, or a file's content, durably; gives its digest. Storing again is free.
 
-        Raises StoreError when the storage refuses, or when the file changed while it was read.
+        `like` names an object that is probably similar, such as the file's last version, so that
+        only the difference need be stored. Raises StoreError when the storage refuses, or when
+        the file changed while it was read.
         """
+        ...
+
+    def put_all(self, contents: Iterable[bytes | Path]) -> list[str]:
+        """Store many at once, made durable together; gives their digests in order. Raises as `put` does."""
+        ...
+
+    def file(self, digest: str) -> Path | None:
+        """A read-only file that holds just this object, to be linked to or cloned; None where there is no such file."""
         ...
 
     def open(self, digest: str) -> BinaryIO:
