@@ -109,6 +109,17 @@ def test_a_scorer_that_is_killed_costs_no_request(tmp_path: Path) -> None:
     assert sorted(load.ids) == sorted(logged(tmp_path)), "each answer is logged once"
 
 
+def test_a_gateway_waits_for_one_that_is_ending(tmp_path: Path) -> None:
+    home = open_home(tmp_path)
+    release(home, 1, package(home, 1))
+    with gateway(tmp_path) as first:
+        assert first.process.stdin
+        first.process.stdin.close()  # as when whoever started it is killed
+        with gateway(tmp_path) as second:
+            assert ask(second, "POST", "/predict", {"rows": [row(1)]})["version"] == 1
+        assert first.process.wait(30) == 0
+
+
 def test_rows_that_kill_or_hang_the_model_fail_alone(tmp_path: Path) -> None:
     home = open_home(tmp_path)
     release(home, 1, package(home, 1))

@@ -36,6 +36,10 @@ POLL = 0.25
 """Seconds between two looks at the ledger."""
 TICK = 0.1
 """Seconds between two looks at requests that wait and scorers that hang."""
+NOTICING = 3.0
+"""Seconds within which a gateway whose parent was killed has noticed, and no longer says where it is."""
+ENDING = 90.0
+"""Seconds a gateway may take to answer what has been asked, and end."""
 
 _logger = logging.getLogger("keepfit.serving")
 
@@ -111,12 +115,12 @@ class _Gateway:
                 await self._unless_stopped(asyncio.sleep(POLL))
                 await self._unless_stopped(self._follow())
         finally:
+            self._announce(None)
             server.stop()
             await serving
             ticking.cancel()
             await self._residents.close()
             await asyncio.to_thread(self._log.close)
-            endpoint_file(self._folder).unlink(missing_ok=True)
             self._records.close()
 
     def listen_for_signals(self, end_with_parent: bool) -> None:
@@ -134,10 +138,14 @@ class _Gateway:
 
             loop.add_reader(0, heard)
 
-    def _announce(self, url: str) -> None:
+    def _announce(self, url: str | None) -> None:
+        file = endpoint_file(self._folder)
         try:
-            write_file(endpoint_file(self._folder), msgspec.json.encode(Endpoint(url, os.getpid())))
-        except StoreError as problem:  # commands will not find the endpoint, but its clients do
+            if url is None:
+                file.unlink(missing_ok=True)
+            else:
+                write_file(file, msgspec.json.encode(Endpoint(url, os.getpid())))
+        except (OSError, StoreError) as problem:  # commands will not find the endpoint, but its clients do
             _logger.warning("%s", problem)
 
     async def _follow(self) -> None:
@@ -169,15 +177,18 @@ class _Gateway:
 
 
 def _be_the_only_one(stack: contextlib.ExitStack, folder: Path) -> None:
-    """Hold the gateway's lock; whoever only looks whether it is held does so for a moment."""
-    for _ in range(20):
+    """Hold the gateway's lock, once a gateway that is ending lets go of it; one that goes on saying where it is wins."""
+    begun = time.monotonic()
+    while True:
         attempt = contextlib.ExitStack()
         if attempt.enter_context(locked(folder / "serving" / "gateway.lock", wait=False)):
             stack.push(attempt)
             return
         attempt.close()
+        waited = time.monotonic() - begun
+        if waited > ENDING or (waited > NOTICING and endpoint_file(folder).exists()):
+            raise ServingError("another gateway serves this project already", where=str(folder), hint="keepfit status")
         time.sleep(0.05)
-    raise ServingError("another gateway serves this project already", where=str(folder), hint="keepfit status")
 
 
 def _bracketed(host: str) -> str:
