@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import json
 import os
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from keepfit.cli import VERBS
-from keepfit.core.errors import KeepfitError, UsageError, did_you_mean
+from keepfit.core.errors import KeepfitError, StoreError, UsageError, did_you_mean
 
 
 class _Parser(argparse.ArgumentParser):
@@ -28,26 +29,44 @@ def run(verb: str, words: list[str]) -> int:
             raise UsageError(f"`{verb}` is not a command", hint=did_you_mean(verb, VERBS) or "keepfit --help")
         command: Any = importlib.import_module(f"keepfit.cli.{verb.replace('-', '_')}")
         report = command.run(parser_of(verb, command).parse_args(words))
-        print(_json(report.value) if as_json else report.text, flush=True)
+        _answer(_json(report.value) if as_json else report.text)
         return int(report.exit_code)
     except KeepfitError as problem:
-        told = {"code": problem.code, "message": problem.message, "where": problem.where, "hint": problem.hint}
-        if as_json:
-            print(json.dumps({"error": told}))
-        print(problem, file=sys.stderr)
-        return problem.exit_code
+        return _tell(problem, as_json)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone: nothing more to say
         return 141
     except Exception:
-        traceback.print_exc()
-        print(
-            "\nerror[bug]: keepfit itself failed; the lines above say where. Nothing was left half done.",
-            file=sys.stderr,
-        )
+        with contextlib.suppress(OSError):
+            traceback.print_exc()
+            print(_BUG, file=sys.stderr)
         return 1
+
+
+_BUG = "\nerror[bug]: keepfit itself failed; the lines above say where. Nothing was left half done."
+
+
+def _answer(text: str) -> None:
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as problem:
+        with contextlib.suppress(OSError):
+            sys.stdout.close()  # drops what is still buffered, which would fail again at exit
+        raise StoreError(f"what was asked is done, but the answer cannot be written: {problem.strerror}") from problem
+
+
+def _tell(problem: KeepfitError, as_json: bool) -> int:
+    told = {"code": problem.code, "message": problem.message, "where": problem.where, "hint": problem.hint}
+    with contextlib.suppress(OSError, ValueError):  # standard output may be what failed
+        if as_json:
+            print(json.dumps({"error": told}), flush=True)
+    with contextlib.suppress(OSError):
+        print(problem, file=sys.stderr)
+    return problem.exit_code
 
 
 def parser_of(verb: str, command: Any) -> argparse.ArgumentParser:

@@ -177,7 +177,7 @@ class _Gateway:
 
 
 def _be_the_only_one(stack: contextlib.ExitStack, folder: Path) -> None:
-    """Hold the gateway's lock, once a gateway that is ending lets go of it; one that goes on saying where it is wins."""
+    """Hold the lock, once a gateway that is ending lets go of it; one that goes on saying where it is keeps it."""
     begun = time.monotonic()
     while True:
         attempt = contextlib.ExitStack()
