@@ -119,3 +119,18 @@ def test_killed_anywhere_and_run_again_it_ends_the_same(lived: tuple[Path, Any],
     assert steady(again) == steady(whole[1])
     columns = ["id", "event_time", "version", "prediction"]
     assert predictions(folder).select(columns).equals(predictions(whole[0]).select(columns))
+
+
+def test_the_log_tells_what_happened_newest_first(lived: tuple[Path, Any]) -> None:
+    folder, review = lived
+    releases = keepfit("log", "--kind", "release", "--json", cwd=folder)
+    promoted = [t for t in review["trainings"] if t["ending"] == "released"]
+    assert len(releases) == len(promoted)
+    assert releases[-1]["text"] == "version 1: nothing is in production"
+    everything = keepfit("log", "--limit", "100000", "--json", cwd=folder)
+    kinds = {event["kind"] for event in everything}
+    assert kinds >= {"data", "run", "model", "package", "verdict", "release", "window", "trigger", "outcome"}
+    january = keepfit("log", "--since", "2024-01-22", "--until", "2024-01-23", "--json", cwd=folder)
+    assert january
+    assert all(event["time"].startswith("2024-01-22") for event in january)
+    assert keepfit("log", "--by", "nobody", "--json", cwd=folder) == []
