@@ -1,15 +1,16 @@
 """From a query to SQL: filters, order and page are left to the database.
 
-The tables are `fact` and `attribute` (seq, name, kind, value), where numbers sort before text
-in `value`, each kind of value in its own order.
+The tables are those of `dialect.tables`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from keepfit.core.errors import UsageError
+from keepfit.ledger.dialect import Dialect
 from keepfit.ledger.fact import Query, Where
 from keepfit.ledger.row import COLUMNS, microseconds, scalar
 
@@ -20,12 +21,28 @@ class Sql(NamedTuple):
     """A statement and the values for its question marks."""
 
     text: str
-    values: list[float | str]
+    values: list[Any]
 
 
-def select_page(query: Query) -> Sql:
+Run = Callable[[Sql], list[Any]]
+"""Gives the rows of a statement."""
+
+
+def find(run: Run, query: Query, dialect: Dialect) -> list[Any]:
+    """The rows of the facts that match; what is run must see the same facts each time."""
+    found = run(select_page(query, dialect))
+    if query.order is None or len(found) >= query.limit:
+        return found
+    before = len(found) + query.offset  # of those that have the attribute
+    if not found and query.offset:
+        before = run(count_ordered(query, query.order, dialect))[0][0]
+    limit, offset = query.limit - len(found), max(0, query.offset - before)
+    return found + run(select_rest(query, query.order, dialect, limit=limit, offset=offset))
+
+
+def select_page(query: Query, dialect: Dialect) -> Sql:
     """Reads the page of facts that match; with an order, of those that have the attribute."""
-    parts, way = _matching(query), "DESC" if query.descending else "ASC"
+    parts, way = _matching(query, dialect), "DESC" if query.descending else "ASC"
     if query.order is None:
         # an equality's index is in sequence: no sort, and it may stop after a page
         walked = next((f"w{number}" for number, where in enumerate(query.where) if where.is_ == "="), "f")
@@ -42,16 +59,16 @@ def select_history(after: int, limit: int) -> Sql:
     return Sql(text, [after, limit])
 
 
-def select_rest(query: Query, order: str, *, limit: int, offset: int) -> Sql:
+def select_rest(query: Query, order: str, dialect: Dialect, *, limit: int, offset: int) -> Sql:
     """Reads a page of the facts that match but lack the attribute to order by, newest first."""
-    parts = _matching(query)
+    parts = _matching(query, dialect)
     parts.add("NOT EXISTS (SELECT 1 FROM attribute o WHERE o.seq = f.seq AND o.name = ?)", order)
     return _page(parts, "f.seq AS seq", "seq DESC", limit, offset)
 
 
-def count_ordered(query: Query, order: str) -> Sql:
+def count_ordered(query: Query, order: str, dialect: Dialect) -> Sql:
     """Counts the facts that match and have the attribute to order by."""
-    parts = _matching(query)
+    parts = _matching(query, dialect)
     parts.join("o", order, query.kind)
     return Sql(f"SELECT count(*) FROM {parts}", parts.values)
 
@@ -60,11 +77,12 @@ def count_ordered(query: Query, order: str) -> Sql:
 class _Parts:
     """The tables and conditions of a statement under construction."""
 
+    dialect: Dialect
     tables: list[str] = field(default_factory=lambda: ["fact f"])
     conditions: list[str] = field(default_factory=lambda: ["true"])
-    values: list[float | str] = field(default_factory=list)
+    values: list[Any] = field(default_factory=list)
 
-    def add(self, condition: str, *values: float | str) -> None:
+    def add(self, condition: str, *values: Any) -> None:
         self.conditions.append(condition)
         self.values += values
 
@@ -78,8 +96,8 @@ class _Parts:
         return f"{', '.join(self.tables)} WHERE {' AND '.join(self.conditions)}"
 
 
-def _matching(query: Query) -> _Parts:
-    parts = _Parts()
+def _matching(query: Query, dialect: Dialect) -> _Parts:
+    parts = _Parts(dialect)
     if query.kind is not None:
         parts.add("f.kind = ?", query.kind)
     if query.subject is not None:
@@ -97,18 +115,18 @@ def _compare(parts: _Parts, alias: str, where: Where, query: Query) -> None:
     if where.is_ not in _COMPARISONS:
         raise UsageError(f"`{where.is_}` is not a comparison", hint=f"write one of {' '.join(_COMPARISONS)}")
     try:
-        value = scalar(where.value)
+        value, key = scalar(where.value), parts.dialect.key
     except (TypeError, ValueError) as problem:
         raise UsageError(f"`{where.attribute}` cannot be compared with `{where.value}`: {problem}") from problem
     parts.join(alias, where.attribute, query.kind)
     if where.is_ == "=":
-        parts.add(f"{alias}.value = ?", value)
+        parts.add(f"{alias}.value = ?", key(value))
         return
-    # the plus keeps SQLite from walking this range: walking the order, it may stop after a page
-    held = f"{alias}.value" if query.order is None else f"+{alias}.value"
+    # an order is walked instead of this range: it may stop after a page
+    held = f"{alias}.value" if query.order is None else f"{parts.dialect.walked}{alias}.value"
     # numbers are below the empty text, texts are not: a value only compares with its own kind
     own_kind = ">=" if isinstance(value, str) else "<"
-    parts.add(f"{held} {where.is_} ? AND {held} {own_kind} ''", value)
+    parts.add(f"{held} {where.is_} ? AND {held} {own_kind} ?", key(value), key(""))
 
 
 def _page(parts: _Parts, columns: str, order: str, limit: int, offset: int) -> Sql:
