@@ -246,7 +246,7 @@ def _until_full(write: Callable[[int], object]) -> None:
     pytest.fail("the disk never filled up")
 
 
-@pytest.mark.parametrize("url", ["sqllite:ledger.db", "ledger.db", "sqlite:", ":ledger.db", "postgres://there", ""])
+@pytest.mark.parametrize("url", ["sqllite:ledger.db", "ledger.db", "sqlite:", ":ledger.db", "mysql://there", ""])
 def test_an_unknown_address_names_the_known_ones(tmp_path: Path, url: str) -> None:
     with pytest.raises(UsageError, match="`sqlite`"):
         open_ledger(url, tmp_path)

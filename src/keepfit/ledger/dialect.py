@@ -7,9 +7,8 @@ from typing import Any, NamedTuple
 
 
 class Dialect(NamedTuple):
-    """A database's ways: how parameters are marked, how columns are typed, how an attribute's value is kept."""
+    """A database's ways: how columns are typed, how an attribute's value is kept."""
 
-    mark: str
     integer: str
     real: str
     text: str

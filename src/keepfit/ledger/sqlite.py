@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from keepfit.core.errors import StoreError, UsageError
 from keepfit.core.files import make_folder, sync_folder
@@ -20,13 +20,14 @@ from keepfit.ledger.settle import Changes, State, Writes, asked, settle
 from keepfit.ledger.table import TableLedger
 from keepfit.ledger.verify import verify
 
+T = TypeVar("T")
+
 _APPLICATION = 0x6B666974
 """`kfit`, in the header of the file: tells a ledger from any other database."""
 _VERSION = 1
 _PATIENCE = 30.0
 """Seconds to wait for another process to finish writing."""
 _DIALECT = Dialect(
-    mark="?",
     integer="INTEGER",
     real="REAL",
     text="TEXT",
@@ -68,10 +69,9 @@ class SqliteLedger(TableLedger):
         with self._lent() as connection:
             return connection.execute(*sql).fetchall()
 
-    @contextmanager
-    def _snapshot(self) -> Iterator[Run]:
+    def _together(self, read: Callable[[Run], T]) -> T:
         with self._lent() as connection, _transaction(connection):
-            yield lambda sql: connection.execute(*sql).fetchall()
+            return read(lambda sql: connection.execute(*sql).fetchall())
 
     def _commit(self, writes: Writes) -> None:
         with self._lent() as connection, _transaction(connection, "IMMEDIATE"):

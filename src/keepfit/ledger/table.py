@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
 from keepfit.core.errors import UsageError
 from keepfit.ledger.dialect import Dialect
@@ -14,6 +13,8 @@ from keepfit.ledger.group import Group
 from keepfit.ledger.row import COLUMNS, Row, check_moves, entry_of, fact_of, point_of, point_rows, row_of
 from keepfit.ledger.select import Run, Sql, find, select_history
 from keepfit.ledger.settle import Write, Writes
+
+T = TypeVar("T")
 
 _LAST = "\U0010ffff"
 """The last character there is: the end of the range of texts with a given beginning."""
@@ -32,8 +33,8 @@ class TableLedger(ABC):
         """The rows of one statement."""
 
     @abstractmethod
-    def _snapshot(self) -> AbstractContextManager[Run]:
-        """Runs statements that all see the same facts."""
+    def _together(self, read: Callable[[Run], T]) -> T:
+        """What comes of statements that all see the same facts."""
 
     @abstractmethod
     def _commit(self, writes: Writes) -> None:
@@ -58,8 +59,10 @@ class TableLedger(ABC):
         return fact_of(rows[0]) if rows else None
 
     def find(self, query: Query) -> list[Fact]:
-        with self._snapshot() as run:
-            found = find(run, query, self.dialect)
+        if query.order is None:
+            found = find(self._read, query, self.dialect)
+        else:
+            found = self._together(lambda run: find(run, query, self.dialect))
         return [fact_of(Row(*values)) for values in found]
 
     def history(self, after: int = 0, limit: int = 1000) -> list[Entry]:
