@@ -35,9 +35,10 @@ def tables(dialect: Dialect) -> list[str]:
         "CREATE INDEX fact_subject ON fact (subject, kind, seq)",
         "CREATE INDEX fact_time ON fact (kind, time)",
         f"""CREATE TABLE attribute (
-        seq {integer} NOT NULL, name {text} NOT NULL, kind {text} NOT NULL, value {value} NOT NULL,
+        seq {integer} NOT NULL, name {text} NOT NULL, kind {text} NOT NULL,
+        subject {text} NOT NULL, value {value} NOT NULL,
         PRIMARY KEY (seq, name)) {by_key}""",
-        "CREATE INDEX attribute_value ON attribute (name, kind, value, seq)",
+        "CREATE INDEX attribute_value ON attribute (name, kind, value, seq, subject)",
         f"CREATE TABLE head (count {integer} NOT NULL, chain {text} NOT NULL)",
         "INSERT INTO head VALUES (0, '')",
         f"CREATE TABLE name (name {text} PRIMARY KEY, id {text} NOT NULL) {by_key}",

@@ -239,7 +239,7 @@ def _write(connection: Connection, changes: Changes) -> None:
             connection.execute("UPDATE head SET count = %s, chain = %s", [last.seq, last.chain])
         fact = f"fact (seq, recorded, chain, {COLUMNS})"
         _insert(connection, fact, "int8 int8 text text text text int8 text text text text", changes.fact_rows())
-        _insert(connection, "attribute", "int8 text text bytea", changes.attribute_rows(_key))
+        _insert(connection, "attribute", "int8 text text text bytea", changes.attribute_rows(_key))
         update = "ON CONFLICT (name) DO UPDATE SET id = excluded.id"
         _insert(connection, "name", "text text", list(changes.names.items()), update)
         update = "ON CONFLICT (series, step) DO UPDATE SET value = excluded.value, time = excluded.time"
@@ -250,7 +250,7 @@ def _write(connection: Connection, changes: Changes) -> None:
 
 def _insert(connection: Connection, table: str, types: str, rows: Sequence[tuple[Any, ...]], rest: str = "") -> None:
     if rows:
-        arrays = ", ".join(f"%s::{type}[]" for type in types.split())
+        arrays = ", ".join(f"%b::{type}[]" for type in types.split())
         columns = [list(column) for column in zip(*rows, strict=True)]
         connection.execute(f"INSERT INTO {table} SELECT * FROM unnest({arrays}) {rest}".encode(), columns)
 

@@ -18,7 +18,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _BODY = msgspec.json.Decoder(dict[str, Any])
 _REFS = msgspec.json.Decoder(dict[str, str])
-_LONGEST = 750
+_LONGEST = 500
 """Bytes of a text that has a place in an index; the smallest page of an index holds three such."""
 _ATTRIBUTES = msgspec.json.Decoder(dict[str, float | str])
 

@@ -65,10 +65,10 @@ class Changes:
         """Of the table of facts: number, when it was recorded, chain, and what the row holds."""
         return [(*fact[:3], *fact.row) for fact in self.facts]
 
-    def attribute_rows(self, key: Callable[[float | str], Any]) -> list[tuple[int, str, str, Any]]:
-        """Of the table of attributes: number and name, kind of the fact, value."""
+    def attribute_rows(self, key: Callable[[float | str], Any]) -> list[tuple[int, str, str, str, Any]]:
+        """Of the table of attributes: number and name, the fact's kind and subject, value."""
         return [
-            (fact.seq, name, fact.row.kind, key(value))
+            (fact.seq, name, fact.row.kind, fact.row.subject, key(value))
             for fact in self.facts
             for name, value in attributes_of(fact.row).items()
         ]

@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 _APPLICATION = 0x6B666974
 """`kfit`, in the header of the file: tells a ledger from any other database."""
-_VERSION = 1
+_VERSION = 2
 _PATIENCE = 30.0
 """Seconds to wait for another process to finish writing."""
 _DIALECT = Dialect(
@@ -95,6 +95,8 @@ class SqliteLedger(TableLedger):
             sync_folder(self._path.parent)
         elif application != _APPLICATION:
             raise self._unusable("it is a database of something else", hint=f"mv {self._path} {self._path}.old")
+        elif version < _VERSION:
+            raise self._unusable("it was written by an early version", hint=f"mv {self._path} {self._path}.old")
         elif version > _VERSION:
             raise self._unusable("it was written by a newer keepfit", hint="pip install --upgrade keepfit")
 
@@ -184,7 +186,7 @@ def _write(connection: sqlite3.Connection, changes: Changes) -> None:
         connection.execute("UPDATE head SET count = ?, chain = ?", (last.seq, last.chain))
     many, marks = connection.executemany, ", ".join("?" * (3 + len(Row._fields)))
     many(f"INSERT INTO fact (seq, recorded, chain, {COLUMNS}) VALUES ({marks})", changes.fact_rows())
-    many("INSERT INTO attribute VALUES (?, ?, ?, ?)", changes.attribute_rows(_DIALECT.key))
+    many("INSERT INTO attribute VALUES (?, ?, ?, ?, ?)", changes.attribute_rows(_DIALECT.key))
     many("REPLACE INTO name VALUES (?, ?)", changes.names.items())
     many("REPLACE INTO point VALUES (?, ?, ?, ?)", changes.points.values())
 

@@ -19,7 +19,7 @@ def verify(read: Read, dialect: Dialect) -> str | None:
 
 
 def _chain(read: Read, dialect: Dialect) -> str | None:
-    count, chain, indexed = 0, "", _Indexed(read("SELECT seq, name, kind, value FROM attribute ORDER BY seq"))
+    count, chain, indexed = 0, "", _Indexed(read("SELECT seq, name, kind, subject, value FROM attribute ORDER BY seq"))
     for seq, recorded, kept, *values in read(f"SELECT seq, recorded, chain, {COLUMNS} FROM fact ORDER BY seq"):
         count, row = count + 1, Row(*values)
         if seq != count:
@@ -27,7 +27,7 @@ def _chain(read: Read, dialect: Dialect) -> str | None:
         chain = link(chain, seq, recorded, row)
         if chain != kept:
             return f"fact number {seq}, `{row.id}`, has been altered"
-        expected = {name: (row.kind, dialect.key(value)) for name, value in attributes_of(row).items()}
+        expected = {name: (row.kind, row.subject, dialect.key(value)) for name, value in attributes_of(row).items()}
         if indexed.of(seq) != expected:
             return f"the attributes of fact number {seq}, `{row.id}`, have been altered"
     if indexed.strangers():
@@ -52,13 +52,13 @@ class _Indexed:
         self._strange = False
         self._step()
 
-    def of(self, seq: int) -> dict[str, tuple[str, Any]]:
+    def of(self, seq: int) -> dict[str, tuple[Any, ...]]:
         while self._seq is not None and self._seq < seq:
             self._strange = True
             self._step()
         if self._seq != seq:
             return {}
-        held = {name: (kind, value) for _, name, kind, value in self._rows}
+        held = {name: tuple(held) for _, name, *held in self._rows}
         self._step()
         return held
 

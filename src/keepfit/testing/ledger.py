@@ -135,9 +135,9 @@ class LedgerSuite:
             {"actor": "a\0b"},
             {"attributes": {"\0": 1.0}},
             {"attributes": {"a": "\0"}},
-            {"id": "x" * 751},
-            {"subject": "\U0001f600" * 188},
-            {"attributes": {"x" * 751: 1.0}},
+            {"id": "x" * 501},
+            {"subject": "\U0001f600" * 126},
+            {"attributes": {"x" * 501: 1.0}},
         ],
     )
     def test_what_cannot_be_kept_is_refused_and_records_nothing(self, ledger: Ledger, bad: dict[str, Any]) -> None:
@@ -148,17 +148,17 @@ class LedgerSuite:
 
     def test_long_texts_have_their_place(self, ledger: Ledger) -> None:
         long = Fact(
-            id="i" * 750,
-            kind="k" * 750,
-            subject="s" * 750,
+            id=_noise(500),
+            kind=_noise(500),
+            subject=_noise(500),
             time=NOON,
-            attributes={"n" * 750: _noise(750), "long": _noise(5000)},
+            attributes={_noise(500): _noise(500), "long": _noise(5000)},
             body={"a": _noise(100_000)},
         )
         other = msgspec.structs.replace(long, id="other", attributes={"long": _noise(4999)})
-        ledger.append([long, other], [Move("m" * 750, None, long.id)])
-        assert ledger.get("i" * 700) == long
-        assert ledger.name("m" * 750) == long.id
+        ledger.append([long, other], [Move("m" * 500, None, long.id)])
+        assert ledger.get(_noise(450)) == long
+        assert ledger.name("m" * 500) == long.id
         for value, found in ((_noise(5000), [long]), (_noise(4999), [other]), (_noise(1000), [])):
             assert ledger.find(Query(where=(Where("long", "=", value),))) == found
         assert ledger.find(Query(where=(Where("long", "!=", _noise(5000)),))) == [other]
@@ -167,7 +167,7 @@ class LedgerSuite:
 
     # names
 
-    @pytest.mark.parametrize("name", ["a\0", "\ud800", "x" * 751])
+    @pytest.mark.parametrize("name", ["a\0", "\ud800", "x" * 501])
     def test_a_name_that_cannot_be_kept_is_refused(self, ledger: Ledger, name: str) -> None:
         with pytest.raises(UsageError):
             ledger.append([_fact("a")], [Move(name, None, "a")])
