@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +22,8 @@ from keepfit.ledger.select import Run, Sql
 from keepfit.ledger.settle import Changes, State, Writes, asked, settle
 from keepfit.ledger.table import TableLedger
 from keepfit.ledger.verify import verify
+
+logging.getLogger("psycopg").addHandler(logging.NullHandler())  # what matters comes as an error
 
 T = TypeVar("T")
 Connection = psycopg.Connection[Any]
@@ -105,9 +108,9 @@ class PostgresLedger(TableLedger):
             try:
                 with self._pool.lend() as connection, _told_when_lost(connection):
                     return work(connection)
-            except (psycopg.Error, _Lost) as problem:
-                lost = isinstance(problem, _Lost) or unsure()
-                if not lost or (time.monotonic() > until if unsure() else tries):
+            except psycopg.Error as problem:
+                again = time.monotonic() < until if unsure() else isinstance(problem, _Lost) and not tries
+                if not again:
                     raise self._told(problem, unsure=unsure()) from problem
             self._pool.drop()
             time.sleep(min(0.5, 0.05 * tries))
@@ -125,11 +128,14 @@ class PostgresLedger(TableLedger):
                 self._create(connection)
 
     def _is_there(self, connection: Connection) -> bool:
-        mark = "SELECT obj_description(to_regclass('head'), 'pg_class')"
-        found = str(connection.execute(mark).fetchall()[0][0]).partition(_MARK)
-        if found[1] and int(found[2]) > _VERSION:
+        # from pg_class, whose lock is taken first: else what others have made meanwhile may not be seen
+        mark = "SELECT obj_description(oid, 'pg_class') FROM pg_class WHERE oid = to_regclass('head')"
+        comment = next((row[0] or "" for row in connection.execute(mark)), "")
+        if not comment.startswith(_MARK):
+            return False
+        if int(comment.removeprefix(_MARK)) > _VERSION:
             raise self._unusable("it was written by a newer keepfit", hint="pip install --upgrade keepfit")
-        return bool(found[1])
+        return True
 
     def _create(self, connection: Connection) -> None:
         taken = "SELECT count(to_regclass(name)) FROM unnest('{fact,attribute,head,name,point}'::text[]) AS name"
@@ -199,9 +205,13 @@ class _Commit:
                 return
         else:  # points only: nobody need wait
             state = State(0, "", {}, {})
-        changes = settle(self._writes, state)
-        self.sent = changes
-        _write(connection, changes)
+        self.sent = settle(self._writes, state)
+        try:
+            _write(connection, self.sent)
+        except psycopg.Error as problem:
+            if not _is_lost(connection, problem):  # then it has been rolled back
+                self.sent = None
+            raise
 
 
 def _state(connection: Connection, ids: Sequence[str], names: Sequence[str]) -> State:
@@ -216,7 +226,7 @@ def _state(connection: Connection, ids: Sequence[str], names: Sequence[str]) -> 
 
 
 def _begin(connection: Connection) -> None:
-    connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
+    connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
     durable = "SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'"
     connection.execute(durable)
 
@@ -268,7 +278,7 @@ def _snapshot(connection: Connection) -> Iterator[None]:
     connection.execute("COMMIT")
 
 
-class _Lost(Exception):
+class _Lost(psycopg.OperationalError):
     """The connection broke while it was in use."""
 
 
@@ -276,11 +286,14 @@ class _Lost(Exception):
 def _told_when_lost(connection: Connection) -> Iterator[None]:
     try:
         yield
-    except psycopg.OperationalError as problem:
-        ended = (problem.sqlstate or "").startswith(("08", "57P"))  # the server is going down, or coming up
-        if connection.broken or ended:
+    except psycopg.Error as problem:
+        if _is_lost(connection, problem):
             raise _Lost(*problem.args) from problem
         raise
+
+
+def _is_lost(connection: Connection, problem: psycopg.Error) -> bool:
+    return connection.broken or (problem.sqlstate or "").startswith(("08", "57P"))  # the server goes down, or comes up
 
 
 def _line(problem: Exception) -> str:
