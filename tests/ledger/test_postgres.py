@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import pytest
 from keepfit.core.digests import digest_bytes
 from keepfit.core.errors import KeepfitError, NameMoved, StoreError, UsageError
 from keepfit.ledger import Fact, Move, Point, Query, Where, fact, open_ledger
-from keepfit.ledger.postgres import PostgresLedger, _begin
+from keepfit.ledger.postgres import _TERMS, PostgresLedger, _begin
 from keepfit.testing import workers
 from keepfit.testing.disks import fill, small_disk
 from keepfit.testing.ledger import LedgerSuite
@@ -200,6 +200,13 @@ def test_commits_wait_for_the_disk_whatever_the_session_says(url: str) -> None:
         assert connection.execute("SHOW synchronous_commit").fetchall() == [("on",)]
 
 
+def test_the_planner_knows_what_the_ledger_holds(ledger: PostgresLedger, url: str) -> None:
+    ledger.append([event(n) for n in range(2000)])
+    with psycopg.connect(url) as connection:
+        known = "SELECT reltuples FROM pg_class WHERE oid = 'fact'::regclass"
+        assert connection.execute(known).fetchall() == [(2000,)]
+
+
 def test_processes_that_open_a_new_ledger_at_once_all_do(url: str, tmp_path: Path) -> None:
     counting = [workers.start(workers.count, url, tmp_path, 3) for _ in range(4)]
     assert [process.communicate() and process.returncode for process in counting] == [0, 0, 0, 0]
@@ -247,6 +254,7 @@ class Wire:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)  # wakes who waits for the next
         self._listener.close()
 
     def _accept(self) -> None:
@@ -270,6 +278,7 @@ class Wire:
                     if when == "after":
                         behind.sendall(sent)
                         time.sleep(0.3)
+                    behind.shutdown(socket.SHUT_RDWR)
                     return
                 if b"COMMIT" in since:
                     since = b""
@@ -293,7 +302,8 @@ class Wire:
 def wire(database: str) -> Iterator[Wire]:
     made = Wire(database)
     yield made
-    made.close()
+    with suppress(OSError):
+        made.close()
 
 
 @pytest.mark.parametrize("breaks", ["before", "after"])
@@ -315,6 +325,14 @@ def test_a_commit_whose_answer_was_lost_is_done_once(wire: Wire, url: str, datab
         assert ledger.verify() is None
 
 
+def test_a_machine_that_vanishes_in_a_commit_does_not_stop_the_others(ledger: PostgresLedger, url: str) -> None:
+    with closing(psycopg.connect(url, autocommit=True)) as vanished:
+        vanished.execute("BEGIN")
+        vanished.execute(_TERMS.replace("30s", "1s").encode())
+        vanished.execute("SELECT count FROM head FOR UPDATE")
+        assert ledger.append([event(1)]) == [event(1)]
+
+
 def test_an_outcome_that_stays_unknown_is_told(
     wire: Wire, url: str, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -333,7 +351,7 @@ def own_server() -> Iterator[tuple[str, Callable[..., None]]]:
     """The address of a server, and what controls it as `pg_ctl` does."""
     with tempfile.TemporaryDirectory(prefix="keepfit-postgres-", ignore_cleanup_errors=True) as folder:
         os.chmod(folder, 0o755)
-        control = [_binary("pg_ctl"), "-D", f"{folder}/home/data", "-w", "-l", f"{folder}/home/log", "-m", "immediate"]
+        control = [_binary("pg_ctl"), "-D", f"{folder}/home/data", "-w", "-l", f"{folder}/home/log2", "-m", "immediate"]
         with server(Path(folder) / "home") as url:
             try:
                 yield (
@@ -358,23 +376,27 @@ def test_what_was_acknowledged_survives_a_crash_of_the_server(tmp_path: Path) ->
                 told[n] = False
                 time.sleep(0.05)
 
+    def wait_for_more() -> None:
+        before, until = sum(told.values()), time.monotonic() + 40
+        while sum(told.values()) < before + 20:
+            assert time.monotonic() < until, "nobody writes any more"
+            time.sleep(0.01)
+
     stop = threading.Event()
     with own_server() as (url, control), closing(PostgresLedger(url)) as ledger, ThreadPoolExecutor(4) as busy:
-        for writer in range(4):
-            busy.submit(write, writer)
         killed = [workers.start(workers.append, url, tmp_path) for _ in range(2)]
-        acknowledged = [worker.stdout.readline().strip() for worker in killed if worker.stdout]
-        for _ in range(2):
-            before = sum(told.values())
-            while sum(told.values()) < before + 20:
-                time.sleep(0.01)
-            control("restart")
-        before = sum(told.values())
-        while sum(told.values()) < before + 20:  # it goes on by itself
-            time.sleep(0.01)
-        stop.set()
-        acknowledged += [id for worker in killed for id in workers.kill_at_random(worker)]
-        busy.shutdown()
+        try:
+            for writer in range(4):
+                busy.submit(write, writer)
+            acknowledged = [worker.stdout.readline().strip() for worker in killed if worker.stdout]
+            for _ in range(2):
+                wait_for_more()
+                control("restart")
+            wait_for_more()  # it goes on by itself
+        finally:
+            stop.set()
+            acknowledged += [id for worker in killed for id in workers.kill_at_random(worker)]
+            busy.shutdown()
         assert ledger.verify() is None
         held, names = {entry.fact.id for entry in ledger.history(limit=100_000)}, ledger.names("n/")
         assert held >= set(filter(None, acknowledged))

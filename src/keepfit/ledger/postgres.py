@@ -7,7 +7,7 @@ import logging
 import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, TypeVar
 
 import psycopg
@@ -47,6 +47,13 @@ def _key(value: float | str) -> bytes:
         return b"\2" + (text if len(text) <= _WHOLE else text[:_WHOLE] + digest_bytes(text)[:32].encode())
     bits: int = struct.unpack(">Q", struct.pack(">d", value + 0.0))[0]  # no -0.0
     return b"\1" + struct.pack(">Q", bits ^ (2**64 - 1 if bits >> 63 else 1 << 63))
+
+
+_TERMS = f"""SELECT set_config('enable_seqscan', 'off', true),
+    set_config('idle_in_transaction_session_timeout', '{_PATIENCE:.0f}s', true),
+    CASE current_setting('synchronous_commit') WHEN 'off' THEN set_config('synchronous_commit', 'on', true) END"""
+"""Of a transaction that writes: rows are looked up by their keys, all others need not wait for a machine that is gone,
+and the disk is waited for."""
 
 
 class PostgresLedger(TableLedger):
@@ -100,6 +107,9 @@ class PostgresLedger(TableLedger):
     def _commit(self, writes: Writes) -> None:
         commit = _Commit(writes)
         self._use(commit, unsure=lambda: commit.sent is not None)
+        if commit.sent is not None and _has_grown(commit.sent):
+            with suppress(StoreError):  # its statistics are a help, no more
+                self._use(_analyze)
 
     def _use(self, work: Callable[[Connection], T], *, unsure: Callable[[], bool] = lambda: False) -> T:
         """What the work gives back; done again on a new connection when the old one was lost."""
@@ -227,8 +237,7 @@ def _state(connection: Connection, ids: Sequence[str], names: Sequence[str]) -> 
 
 def _begin(connection: Connection) -> None:
     connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
-    durable = "SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'"
-    connection.execute(durable)
+    connection.execute(_TERMS.encode())
 
 
 def _came_about(connection: Connection, sent: Changes, state: State) -> bool:
@@ -256,6 +265,17 @@ def _write(connection: Connection, changes: Changes) -> None:
         # sorted, so that two who write the same steps do not wait for each other
         _insert(connection, "point", "text int8 float8 int8", sorted(changes.points.values()), update)
         connection.execute("COMMIT")
+
+
+def _has_grown(written: Changes) -> bool:
+    """Whether the ledger has four times the facts it had when last looked at."""
+    first, last = (written.facts[0].seq, written.facts[-1].seq) if written.facts else (0, 0)
+    return last >= 1024 and (first - 1).bit_length() // 2 < last.bit_length() // 2
+
+
+def _analyze(connection: Connection) -> None:
+    """Let the planner know what there is, without which it may take hundreds of times as long."""
+    connection.execute("ANALYZE fact, attribute")
 
 
 def _insert(connection: Connection, table: str, types: str, rows: Sequence[tuple[Any, ...]], rest: str = "") -> None:
