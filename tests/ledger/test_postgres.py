@@ -313,6 +313,9 @@ def test_a_commit_whose_answer_was_lost_is_done_once(wire: Wire, url: str, datab
         wire.breaks = breaks
         assert ledger.append([event(1), event(0)], [Move("n", None, event(1).id)]) == [event(1), event(0)]
         assert wire.breaks is None
+        idle = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in%' AND application_name = 'keepfit'"
+        with psycopg.connect(database) as connection:
+            assert connection.execute(idle.encode()).fetchall() == [(0,)]
         wire.breaks = breaks
         ledger.append([], [Move("n", event(1).id, event(0).id)])
         wire.breaks = breaks

@@ -195,7 +195,7 @@ _HINTS = {
     "3F000": "create the schema that the address names: CREATE SCHEMA ...",
     "42501": "grant the user of the address CREATE, USAGE, SELECT, INSERT and UPDATE there",
     "53300": "raise max_connections, or stop what else is connected",
-    " does not exist": "createdb {server} {dbname}",
+    'database "': "createdb {server} {dbname}",
 }
 """A code, or part of what PostgreSQL says -> what helps."""
 
@@ -212,6 +212,7 @@ class _Commit:
         if ids or names:
             state = _state(connection, ids, names)
             if self.sent is not None and _came_about(connection, self.sent, state):
+                connection.execute("COMMIT")
                 return
         else:  # points only: nobody need wait
             state = State(0, "", {}, {})
