@@ -76,10 +76,11 @@ def alter(path: Path, *statements: str) -> None:
             "fact number 2",
         ),
         (["UPDATE attribute SET value = 9.0 WHERE seq = 3 AND name = 'n'"], "attributes of fact number 3"),
+        (["UPDATE attribute SET subject = 'else' WHERE seq = 3"], "attributes of fact number 3"),
         (["UPDATE attribute SET kind = 'else' WHERE seq = 3"], "attributes of fact number 3"),
         (["DELETE FROM attribute WHERE seq = 3 AND name = 't'"], "attributes of fact number 3"),
-        (["INSERT INTO attribute VALUES (3, 'new', 'event', 1.0)"], "attributes of fact number 3"),
-        (["INSERT INTO attribute VALUES (99, 'new', 'event', 1.0)"], "no fact"),
+        (["INSERT INTO attribute VALUES (3, 'new', 'event', 'test', 1.0)"], "attributes of fact number 3"),
+        (["INSERT INTO attribute VALUES (99, 'new', 'event', 'test', 1.0)"], "no fact"),
         (["UPDATE head SET count = 4"], "not the last"),
         (["UPDATE head SET chain = ''"], "not the last"),
         (["DELETE FROM head"], "not the last"),
@@ -246,7 +247,7 @@ def _until_full(write: Callable[[int], object]) -> None:
     pytest.fail("the disk never filled up")
 
 
-@pytest.mark.parametrize("url", ["sqllite:ledger.db", "ledger.db", "sqlite:", ":ledger.db", "postgres://there", ""])
+@pytest.mark.parametrize("url", ["sqllite:ledger.db", "ledger.db", "sqlite:", ":ledger.db", "mysql://there", ""])
 def test_an_unknown_address_names_the_known_ones(tmp_path: Path, url: str) -> None:
     with pytest.raises(UsageError, match="`sqlite`"):
         open_ledger(url, tmp_path)

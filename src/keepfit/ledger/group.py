@@ -10,31 +10,30 @@ from typing import Any, Generic, TypeVar, cast
 
 from keepfit.core.errors import StoreError
 
-C = TypeVar("C")
-"""What a write works on, such as a connection inside a transaction."""
+A = TypeVar("A")
 T = TypeVar("T")
 
 
-class Work(Generic[C]):
-    """One caller's share of a commit: what to do, and how it went."""
+class Work(Generic[A, T]):
+    """One caller's share of a commit: what is asked, and how it went."""
 
-    __slots__ = ("apply", "done", "error", "result")
+    __slots__ = ("asked", "done", "error", "result")
 
-    def __init__(self, apply: Callable[[C], object]) -> None:
-        self.apply = apply
+    def __init__(self, asked: A) -> None:
+        self.asked = asked
         self.done = False
         self.error: Exception | None = None
-        self.result: object = None
+        self.result: T | None = None
 
 
-class Group(Generic[C]):
+class Group(Generic[A, T]):
     """Lets one of several concurrent writers commit the work of all.
 
     `commit` does the work of all it is given in one transaction, setting each one's result or
     error; what it raises counts for all of them. A lone writer commits at once.
     """
 
-    def __init__(self, commit: Callable[[Sequence[Work[C]]], None]) -> None:
+    def __init__(self, commit: Callable[[Sequence[Work[A, T]]], None]) -> None:
         self._commit = commit
         self.start()
         _GROUPS.add(self)
@@ -42,12 +41,12 @@ class Group(Generic[C]):
     def start(self) -> None:
         """Begin with nobody waiting."""
         self._turn = threading.Condition()
-        self._queue: list[Work[C]] = []
+        self._queue: list[Work[A, T]] = []
         self._busy = False
 
-    def run(self, apply: Callable[[C], T]) -> T:
-        """What `apply` gives back, once it is committed; raises what it, or the commit, raised."""
-        work: Work[C] = Work(apply)
+    def run(self, asked: A) -> T:
+        """What comes of it, once it is committed; raises what refuses it, or the commit."""
+        work: Work[A, T] = Work(asked)
         with self._turn:
             self._queue.append(work)
             try:
@@ -65,7 +64,7 @@ class Group(Generic[C]):
             raise work.error
         return cast(T, work.result)
 
-    def _lead(self, batch: Sequence[Work[C]]) -> None:
+    def _lead(self, batch: Sequence[Work[A, T]]) -> None:
         try:
             self._commit(batch)
         except Exception as problem:
@@ -83,7 +82,7 @@ class Group(Generic[C]):
                 self._turn.notify_all()
 
 
-_GROUPS: weakref.WeakSet[Group[Any]] = weakref.WeakSet()
+_GROUPS: weakref.WeakSet[Group[Any, Any]] = weakref.WeakSet()
 
 
 def _after_fork_in_child() -> None:

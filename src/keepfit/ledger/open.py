@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +17,7 @@ def open_ledger(url: str, root: Path) -> Ledger:
     """
     scheme, colon, rest = url.partition(":")
     if scheme not in _SCHEMES or not colon or not rest:
-        raise UsageError(f"`{url}` is not the address of a ledger", hint=_hint(scheme))
+        raise UsageError(f"`{_SECRET.sub('***', url)}` is not the address of a ledger", hint=_hint(scheme))
     return _SCHEMES[scheme](rest, root)
 
 
@@ -26,7 +27,21 @@ def _sqlite(path: str, root: Path) -> Ledger:
     return SqliteLedger(root / path)
 
 
-_SCHEMES: dict[str, Callable[[str, Path], Ledger]] = {"sqlite": _sqlite}
+def _postgres(address: str, root: Path) -> Ledger:
+    try:
+        from keepfit.ledger.postgres import PostgresLedger
+    except ImportError as problem:
+        raise UsageError("a ledger in PostgreSQL needs psycopg", hint="pip install 'keepfit[postgres]'") from problem
+    return PostgresLedger(f"postgresql:{address}")
+
+
+_SCHEMES: dict[str, Callable[[str, Path], Ledger]] = {
+    "postgres": _postgres,
+    "postgresql": _postgres,
+    "sqlite": _sqlite,
+}
+_SECRET = re.compile(r"(?<=//).*(?=@)|(?<=password=)[^&]*")
+"""Where an address may hold a password."""
 
 
 def _hint(scheme: str) -> str:

@@ -57,6 +57,11 @@ class Pool(Generic[C]):
         finally:
             self._take_back(connection)
 
+    def drop(self) -> None:
+        """Close the connections that are not lent; the next are made anew."""
+        with self._gate:
+            self._close_idle()
+
     def close(self) -> None:
         """Close every connection; those that are lent, when they come back."""
         with self._gate:

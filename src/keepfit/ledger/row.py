@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -12,13 +12,19 @@ import msgspec
 from keepfit.core.clocks import utc
 from keepfit.core.digests import canonical, digest_bytes
 from keepfit.core.errors import UsageError
-from keepfit.ledger.fact import Fact, Point
+from keepfit.ledger.fact import Entry, Fact, Move, Point
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _BODY = msgspec.json.Decoder(dict[str, Any])
 _REFS = msgspec.json.Decoder(dict[str, str])
+_LONGEST = 500
+"""Bytes of a text that has a place in an index; the smallest page of an index holds three such."""
 _ATTRIBUTES = msgspec.json.Decoder(dict[str, float | str])
+
+
+PointRow = tuple[str, int, float, int]
+"""A value of a series in columns: series, step, value, time."""
 
 
 class Row(NamedTuple):
@@ -43,9 +49,10 @@ def row_of(fact: Fact) -> Row:
         attributes = {name: scalar(value) for name, value in fact.attributes.items()}
         texts = (msgspec.json.encode(part).decode() for part in (fact.body, fact.refs, attributes))
         row = Row(fact.id, fact.kind, fact.subject, microseconds(fact.time), fact.actor, *texts)
-        canonical(row)
+        _check(fact.id, fact.kind, fact.subject, *attributes)
+        _check(fact.actor, *(value for value in attributes.values() if isinstance(value, str)), most=None)
     except (TypeError, ValueError, OverflowError, RecursionError) as problem:
-        raise UsageError(f"`{fact.id}` cannot be recorded: {problem}") from problem
+        raise UsageError(f"`{_shown(fact.id)}` cannot be recorded: {problem}") from problem
     return row
 
 
@@ -63,6 +70,11 @@ def fact_of(row: Row) -> Fact:
     )
 
 
+def entry_of(number: int, recorded: int, chain: str, *values: Any) -> Entry:
+    """The fact that a row holds, and its place in the ledger."""
+    return Entry(number, moment(recorded), chain, fact_of(Row(*values)))
+
+
 def attributes_of(row: Row) -> dict[str, float | str]:
     """The attributes of the fact that a row holds."""
     return _ATTRIBUTES.decode(row.attributes)
@@ -73,12 +85,23 @@ def link(chain: str, number: int, recorded: int, row: Row) -> str:
     return digest_bytes(chain.encode() + canonical([number, recorded, *row]))
 
 
-def point_rows(series: str, points: Iterable[Point]) -> list[tuple[str, int, float, int]]:
+def check_moves(moves: Sequence[Move]) -> list[Move]:
+    """The moves; UsageError when a name cannot be kept."""
+    for move in moves:
+        try:
+            _check(move.name)
+        except (TypeError, ValueError) as problem:
+            raise UsageError(f"`{_shown(move.name)}` cannot be a name: {problem}") from problem
+    return list(moves)
+
+
+def point_rows(series: str, points: Iterable[Point]) -> list[PointRow]:
     """Values of a series in columns; UsageError when they are not numbers."""
     try:
-        return [(series, int(point.step), float(point.value), microseconds(point.time)) for point in points]
+        _check(series)
+        return [(series, _step(point.step), float(point.value), microseconds(point.time)) for point in points]
     except (TypeError, ValueError, OverflowError) as problem:
-        raise UsageError(f"a value cannot be recorded in `{series}`: {problem}") from problem
+        raise UsageError(f"a value cannot be recorded in `{_shown(series)}`: {problem}") from problem
 
 
 def point_of(step: int, value: float | None, time: int) -> Point:
@@ -103,3 +126,25 @@ def microseconds(time: datetime) -> int:
 def moment(micro: int) -> datetime:
     """The time that so many microseconds since 1970 UTC are."""
     return _EPOCH + micro * _MICROSECOND
+
+
+def _check(*texts: str, most: int | None = _LONGEST) -> None:
+    """ValueError when a text cannot be kept, or found again, in every database."""
+    for text in texts:
+        size = len(text.encode())
+        if "\0" in text:
+            raise ValueError("a text holds a NUL character")
+        if most is not None and size > most:
+            raise ValueError(f"`{_shown(text)}` is longer than {most} bytes")
+
+
+def _step(step: int) -> int:
+    if not -(2**63) <= (number := int(step)) < 2**63:
+        raise ValueError(f"step {step} has more than 64 bits")
+    return number
+
+
+def _shown(text: object) -> str:
+    """A text as it can be shown in a line."""
+    line = str(text).encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
+    return line if len(line) <= 60 else line[:57] + "..."

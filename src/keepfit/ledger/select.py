@@ -1,15 +1,16 @@
 """From a query to SQL: filters, order and page are left to the database.
 
-The tables are `fact` and `attribute` (seq, name, kind, value), where numbers sort before text
-in `value`, each kind of value in its own order.
+The tables are those of `dialect.tables`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from keepfit.core.errors import UsageError
+from keepfit.ledger.dialect import Dialect
 from keepfit.ledger.fact import Query, Where
 from keepfit.ledger.row import COLUMNS, microseconds, scalar
 
@@ -20,87 +21,121 @@ class Sql(NamedTuple):
     """A statement and the values for its question marks."""
 
     text: str
-    values: list[float | str]
+    values: list[Any]
 
 
-def select_page(query: Query) -> Sql:
+Run = Callable[[Sql], list[Any]]
+"""Gives the rows of a statement."""
+
+
+def find(run: Run, query: Query, dialect: Dialect) -> list[Any]:
+    """The rows of the facts that match; what is run must see the same facts each time."""
+    found = run(select_page(query, dialect))
+    if query.order is None or len(found) >= query.limit:
+        return found
+    before = len(found) + query.offset  # of those that have the attribute
+    if not found and query.offset:
+        before = run(count_ordered(query, query.order, dialect))[0][0]
+    limit, offset = query.limit - len(found), max(0, query.offset - before)
+    return found + run(select_rest(query, query.order, dialect, limit=limit, offset=offset))
+
+
+def select_page(query: Query, dialect: Dialect) -> Sql:
     """Reads the page of facts that match; with an order, of those that have the attribute."""
-    parts, way = _matching(query), "DESC" if query.descending else "ASC"
+    parts, way = _matching(query, dialect, query.order), "DESC" if query.descending else "ASC"
     if query.order is None:
-        # an equality's index is in sequence: no sort, and it may stop after a page
-        walked = next((f"w{number}" for number, where in enumerate(query.where) if where.is_ == "="), "f")
-        return _page(parts, f"{walked}.seq AS seq", f"seq {way}", query.limit, query.offset)
-    parts.join("o", query.order, query.kind)
+        return _page(parts, f"{parts.first}.seq AS seq", f"seq {way}", query.limit, query.offset)
     return _page(parts, "o.seq AS seq, o.value AS value", f"value {way}, seq DESC", query.limit, query.offset)
 
 
-def select_rest(query: Query, order: str, *, limit: int, offset: int) -> Sql:
+def select_history(after: int, limit: int) -> Sql:
+    """Reads the facts with a sequence number above `after`, and what binds them to those before."""
+    if limit < 0:
+        raise UsageError(f"a page cannot have limit {limit}")
+    text = f"SELECT seq, recorded, chain, {COLUMNS} FROM fact WHERE seq > ? ORDER BY seq LIMIT ?"
+    return Sql(text, [after, limit])
+
+
+def select_rest(query: Query, order: str, dialect: Dialect, *, limit: int, offset: int) -> Sql:
     """Reads a page of the facts that match but lack the attribute to order by, newest first."""
-    parts = _matching(query)
-    parts.add("NOT EXISTS (SELECT 1 FROM attribute o WHERE o.seq = f.seq AND o.name = ?)", order)
-    return _page(parts, "f.seq AS seq", "seq DESC", limit, offset)
+    parts = _matching(query, dialect)
+    parts.add(f"NOT EXISTS (SELECT 1 FROM attribute o WHERE o.seq = {parts.first}.seq AND o.name = ?)", order)
+    return _page(parts, f"{parts.first}.seq AS seq", "seq DESC", limit, offset)
 
 
-def count_ordered(query: Query, order: str) -> Sql:
+def count_ordered(query: Query, order: str, dialect: Dialect) -> Sql:
     """Counts the facts that match and have the attribute to order by."""
-    parts = _matching(query)
-    parts.join("o", order, query.kind)
+    parts = _matching(query, dialect, order)
     return Sql(f"SELECT count(*) FROM {parts}", parts.values)
 
 
 @dataclass
 class _Parts:
-    """The tables and conditions of a statement under construction."""
+    """The tables and conditions of a statement under construction; all tables are joined to the first."""
 
-    tables: list[str] = field(default_factory=lambda: ["fact f"])
+    tables: list[str] = field(default_factory=list)
     conditions: list[str] = field(default_factory=lambda: ["true"])
-    values: list[float | str] = field(default_factory=list)
+    values: list[Any] = field(default_factory=list)
+    first: str = ""
 
-    def add(self, condition: str, *values: float | str) -> None:
+    def join(self, table: str, alias: str) -> None:
+        self.tables.append(f"{table} {alias}")
+        if self.first:
+            self.add(f"{alias}.seq = {self.first}.seq")
+        self.first = self.first or alias
+
+    def add(self, condition: str, *values: Any) -> None:
         self.conditions.append(condition)
         self.values += values
-
-    def join(self, alias: str, name: str, kind: str | None) -> None:
-        self.tables.append(f"attribute {alias}")
-        self.add(f"{alias}.seq = f.seq AND {alias}.name = ?", name)
-        if kind is not None:  # true anyway, but the index begins with name and kind
-            self.add(f"{alias}.kind = ?", kind)
 
     def __str__(self) -> str:
         return f"{', '.join(self.tables)} WHERE {' AND '.join(self.conditions)}"
 
 
-def _matching(query: Query) -> _Parts:
+def _matching(query: Query, dialect: Dialect, order: str | None = None) -> _Parts:
+    """First what a page is walked by: the order, else an equality, whose index is in sequence, else a range."""
     parts = _Parts()
-    if query.kind is not None:
-        parts.add("f.kind = ?", query.kind)
+    if order is not None:
+        parts.join("attribute", "o")
+        parts.add("o.name = ?", order)
+        _add_kind(parts, "o", query)
+    for number, where in enumerate(sorted(query.where, key=lambda where: where.is_ != "=")):
+        parts.join("attribute", f"w{number}")
+        _compare(parts, f"w{number}", where, dialect, aside=order is not None)
+        _add_kind(parts, f"w{number}", query)
+    if not parts.first or query.since is not None or query.until is not None:
+        parts.join("fact", "f")
+        _add_kind(parts, "f", query)
     if query.subject is not None:
-        parts.add("f.subject = ?", query.subject)
+        parts.add(f"{parts.first}.subject = ?", query.subject)
     if query.since is not None:
         parts.add("f.time >= ?", microseconds(query.since))
     if query.until is not None:
         parts.add("f.time < ?", microseconds(query.until))
-    for number, where in enumerate(query.where):
-        _compare(parts, f"w{number}", where, query)
     return parts
 
 
-def _compare(parts: _Parts, alias: str, where: Where, query: Query) -> None:
+def _add_kind(parts: _Parts, alias: str, query: Query) -> None:
+    if query.kind is not None:  # of every table, though one would do: their indexes begin with it
+        parts.add(f"{alias}.kind = ?", query.kind)
+
+
+def _compare(parts: _Parts, alias: str, where: Where, dialect: Dialect, *, aside: bool) -> None:
     if where.is_ not in _COMPARISONS:
         raise UsageError(f"`{where.is_}` is not a comparison", hint=f"write one of {' '.join(_COMPARISONS)}")
     try:
-        value = scalar(where.value)
+        value, key = scalar(where.value), dialect.key
     except (TypeError, ValueError) as problem:
         raise UsageError(f"`{where.attribute}` cannot be compared with `{where.value}`: {problem}") from problem
-    parts.join(alias, where.attribute, query.kind)
+    parts.add(f"{alias}.name = ?", where.attribute)
     if where.is_ == "=":
-        parts.add(f"{alias}.value = ?", value)
+        parts.add(f"{alias}.value = ?", key(value))
         return
-    # the plus keeps SQLite from walking this range: walking the order, it may stop after a page
-    held = f"{alias}.value" if query.order is None else f"+{alias}.value"
+    # an order is walked instead of this range: it may stop after a page
+    held = f"{dialect.walked if aside else ''}{alias}.value"
     # numbers are below the empty text, texts are not: a value only compares with its own kind
     own_kind = ">=" if isinstance(value, str) else "<"
-    parts.add(f"{held} {where.is_} ? AND {held} {own_kind} ''", value)
+    parts.add(f"{held} {where.is_} ? AND {held} {own_kind} ?", key(value), key(""))
 
 
 def _page(parts: _Parts, columns: str, order: str, limit: int, offset: int) -> Sql:

@@ -48,7 +48,7 @@ class Sections(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     model: str
     """Name of the model."""
     ledger: str = LEDGER
-    """Address of the ledger of facts."""
+    """Address of the ledger of facts; `postgresql://user@host/database` shares it between machines."""
     objects: str = OBJECTS
     """Address of the store of objects."""
     data: dict[str, DataSection]

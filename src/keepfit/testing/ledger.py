@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import random
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from keepfit.core.errors import NameMoved, StoreError, UsageError
-from keepfit.ledger import Fact, Ledger, Move, Point, Query, open_ledger
+from keepfit.ledger import Entry, Fact, Ledger, Move, Point, Query, Where, open_ledger
 from keepfit.testing import queries, workers
 from keepfit.testing.workers import NOON
 
@@ -26,11 +27,12 @@ _LAWS = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.differing_executors, HealthCheck.too_slow],
 )
-_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+_any_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+_text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
 _number = st.floats(allow_nan=False, allow_infinity=False)
 _json = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**63) | _number | _text,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_text, inner, max_size=3),
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63) | _number | _any_text,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_any_text, inner, max_size=3),
     max_leaves=8,
 )
 _facts = st.builds(
@@ -40,8 +42,8 @@ _facts = st.builds(
     subject=_text,
     time=st.datetimes(timezones=st.just(UTC)),
     actor=_text,
-    body=st.dictionaries(_text, _json, max_size=3),
-    refs=st.dictionaries(_text, _text, max_size=3),
+    body=st.dictionaries(_any_text, _json, max_size=3),
+    refs=st.dictionaries(_any_text, _any_text, max_size=3),
     attributes=st.dictionaries(_text, _number | _text, max_size=3),
 )
 _points = st.builds(Point, st.integers(-(2**63), 2**63 - 1), st.floats(), st.datetimes(timezones=st.just(UTC)))
@@ -128,15 +130,50 @@ class LedgerSuite:
             {"body": {"what": object()}},
             {"subject": "\ud800"},
             {"body": {"what": "\ud800"}},
+            {"kind": "a\0"},
+            {"subject": "\0"},
+            {"actor": "a\0b"},
+            {"attributes": {"\0": 1.0}},
+            {"attributes": {"a": "\0"}},
+            {"id": "x" * 501},
+            {"subject": "\U0001f600" * 126},
+            {"attributes": {"x" * 501: 1.0}},
         ],
     )
     def test_what_cannot_be_kept_is_refused_and_records_nothing(self, ledger: Ledger, bad: dict[str, Any]) -> None:
         with pytest.raises(UsageError):
-            ledger.append([_fact("good"), _fact("bad", **bad)], [Move("n", None, "good")])
+            ledger.append([_fact("good"), _fact(**{"id": "bad"} | bad)], [Move("n", None, "good")])
         assert ledger.find(Query()) == []
         assert ledger.name("n") is None
 
+    def test_long_texts_have_their_place(self, ledger: Ledger) -> None:
+        long = Fact(
+            id=_noise(500),
+            kind=_noise(500),
+            subject=_noise(500),
+            time=NOON,
+            attributes={_noise(500): _noise(500), "long": _noise(5000)},
+            body={"a": _noise(100_000)},
+        )
+        other = msgspec.structs.replace(long, id="other", attributes={"long": _noise(4999)})
+        ledger.append([long, other], [Move("m" * 500, None, long.id)])
+        assert ledger.get(_noise(450)) == long
+        assert ledger.name("m" * 500) == long.id
+        for value, found in ((_noise(5000), [long]), (_noise(4999), [other]), (_noise(1000), [])):
+            assert ledger.find(Query(where=(Where("long", "=", value),))) == found
+        assert ledger.find(Query(where=(Where("long", "!=", _noise(5000)),))) == [other]
+        assert ledger.find(Query(kind=long.kind, subject=long.subject)) == [other, long]
+        assert ledger.verify() is None
+
     # names
+
+    @pytest.mark.parametrize("name", ["a\0", "\ud800", "x" * 501])
+    def test_a_name_that_cannot_be_kept_is_refused(self, ledger: Ledger, name: str) -> None:
+        with pytest.raises(UsageError):
+            ledger.append([_fact("a")], [Move(name, None, "a")])
+        with pytest.raises(UsageError):
+            ledger.record(name, [Point(1, 1.0, NOON)])
+        assert ledger.find(Query()) == []
 
     def test_a_name_moves_only_from_where_it_was_seen(self, ledger: Ledger) -> None:
         ledger.append([_fact("a"), _fact("b")], [Move("champion", None, "a")])
@@ -213,6 +250,33 @@ class LedgerSuite:
         for query in (Query(limit=-1), Query(offset=-1), Query(limit=2**80)):
             with pytest.raises(UsageError):
                 ledger.find(query)
+
+    # history
+
+    def test_history_tells_all_facts_in_the_order_they_were_recorded(self, ledger: Ledger) -> None:
+        assert ledger.history() == []
+        facts = [_fact(f"f-{n}", time=NOON - timedelta(hours=n), attributes={"n": n}) for n in range(7)]
+        ledger.append(facts[:3])
+        ledger.append([*facts[2:], facts[0]])
+        whole = ledger.history()
+        assert [entry.fact for entry in whole] == facts
+        assert [entry.number for entry in whole] == [1, 2, 3, 4, 5, 6, 7]
+        assert len({entry.chain for entry in whole}) == 7
+        assert all(abs(entry.recorded - datetime.now(UTC)) < timedelta(minutes=5) for entry in whole)
+        assert ledger.history(after=2, limit=3) == whole[2:5]
+        assert ledger.history(after=7) == ledger.history(limit=0) == []
+        with pytest.raises(UsageError):
+            ledger.history(limit=-1)
+
+    def test_history_read_on_from_the_last_number_misses_nothing(self, ledger: Ledger) -> None:
+        read: list[Entry] = []
+        with ThreadPoolExecutor(4) as busy:
+            writing = [busy.submit(lambda w: [ledger.append([_fact(f"{w}-{n}")]) for n in range(10)], w) for w in "abc"]
+            while not all(writer.done() for writer in writing):
+                read += ledger.history(after=len(read), limit=2)
+        read += ledger.history(after=len(read))
+        assert [entry.number for entry in read] == list(range(1, 31))
+        assert {entry.fact.id for entry in read} == {f"{writer}-{n}" for writer in "abc" for n in range(10)}
 
     # series
 
@@ -327,6 +391,11 @@ class LedgerSuite:
 def _fact(id: str, *, time: datetime = NOON, **parts: Any) -> Fact:
     content: dict[str, Any] = {"id": id, "kind": "test", "subject": "suite", "time": time}
     return Fact(**content | parts)
+
+
+def _noise(length: int) -> str:
+    """A text of this length that does not get shorter by packing; a longer one begins with a shorter."""
+    return "".join(random.Random(7).choices("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", k=length))
 
 
 def _plain(points: Any) -> list[tuple[int, float | None, datetime]]:
