@@ -11,9 +11,9 @@ from typing import TypeVar
 
 from keepfit.core.errors import NameMoved, StoreError, UsageError
 from keepfit.core.files import make_folder, sync_folder
+from keepfit.core.pool import Pool
 from keepfit.ledger.fact import Fact, Move, Point, Query
 from keepfit.ledger.group import Group, Work
-from keepfit.ledger.pool import Pool
 from keepfit.ledger.row import COLUMNS, Row, attributes_of, fact_of, link, point_of, point_rows, row_of
 from keepfit.ledger.select import count_ordered, select_page, select_rest
 

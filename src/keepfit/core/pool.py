@@ -43,7 +43,7 @@ class Pool(Generic[C]):
         """A connection for the block, closed afterwards if the block raises; StoreError once the pool is closed."""
         with self._gate:
             if self._closed:
-                raise StoreError("the ledger has been closed")
+                raise StoreError("the database has been closed")
             self._lent += 1
             connection = self._idle.pop() if self._idle else None
         try:
@@ -56,6 +56,11 @@ class Pool(Generic[C]):
             raise
         finally:
             self._take_back(connection)
+
+    def drop(self) -> None:
+        """Close the connections that are not lent; the next are made anew."""
+        with self._gate:
+            self._close_idle()
 
     def close(self) -> None:
         """Close every connection; those that are lent, when they come back."""
