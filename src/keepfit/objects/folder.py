@@ -16,7 +16,7 @@ from keepfit.core.errors import DamagedObject, NotFound, StoreError
 from keepfit.core.files import sweep, sync_folder, write_file, write_files
 from keepfit.objects.index import READ_ONLY, Index
 from keepfit.objects.piece import Piece, open_pieces
-from keepfit.objects.place import Places, is_digest
+from keepfit.objects.layout import Layout, is_digest
 
 _SMALL = 1 << 20
 """Bytes from which an object is a file of its own."""
@@ -35,15 +35,15 @@ _SETTLED = 60.0
 
 
 class Folder:
-    """The store in the folder at `path`; see `Objects` for what it promises, and `Places` for what lies where.
+    """The store in the folder at `path`; see `Objects` for what it promises, and `Layout` for what lies where.
 
     Any number of threads and processes may share it. Nothing is made before the first `put`.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path.absolute()
-        self._places = Places(self._path)
-        self._index = Index(self._places)
+        self._layout = Layout(self._path)
+        self._index = Index(self._layout)
 
     def put(self, content: bytes | Path, *, like: str | None = None) -> str:
         if like is not None and isinstance(content, Path) and (digest := self._put_difference(content, like)):
@@ -72,7 +72,7 @@ class Folder:
     def file(self, digest: str) -> Path | None:
         if not is_digest(digest):
             return None
-        place = self._places.object(digest)
+        place = self._layout.object(digest)
         return place if place.is_file() else None
 
     def open(self, digest: str) -> BinaryIO:
@@ -85,7 +85,7 @@ class Folder:
         raise NotFound(f"there is no object `{digest}`", where=str(self._path), hint="keepfit verify")
 
     def has(self, digest: str) -> bool:
-        return is_digest(digest) and (self._places.object(digest).is_file() or bool(self._index.known([digest])))
+        return is_digest(digest) and (self._layout.object(digest).is_file() or bool(self._index.known([digest])))
 
     def list(self) -> Iterator[str]:
         """Digests of all objects; what killed writers left behind is cleared on the way."""
@@ -95,7 +95,7 @@ class Folder:
                 if is_digest(digest := folder.name + name):
                     yield digest
         for digest in self._index.list():
-            if not self._places.object(digest).is_file():
+            if not self._layout.object(digest).is_file():
                 yield digest
         with suppress(StoreError, OSError):  # a disk that cannot be written
             self._index.sweep()
@@ -104,7 +104,7 @@ class Folder:
         if not is_digest(digest):
             return
         try:
-            if self._places.object(digest).is_file():
+            if self._layout.object(digest).is_file():
                 self._index.delete_file(digest)
             if self._index.known([digest]):
                 self._index.delete(digest)
@@ -126,12 +126,12 @@ class Folder:
         if isinstance(found, bytes):
             return io.BytesIO(found)
         if found and len(found) == 1 and found[0].length < _SMALL:
-            return io.BytesIO(self._places.read(found[0]))
-        return open_pieces(found, self._places.open) if found else None
+            return io.BytesIO(self._layout.read(found[0]))
+        return open_pieces(found, self._layout.open) if found else None
 
     def _settled(self, digest: str) -> bool:
         """Whether the object is there to stay; its writer may have ended before the folder was synced."""
-        place = self._places.object(digest)
+        place = self._layout.object(digest)
         try:
             if time.time() - place.stat().st_ctime < _SETTLED:
                 sync_folder(place.parent)
@@ -143,7 +143,7 @@ class Folder:
         """Make durable what is not there yet."""
         known = self._index.known([*small, *large])
         files = {
-            self._places.object(digest): content if isinstance(content, bytes) else _copier(content, digest)
+            self._layout.object(digest): content if isinstance(content, bytes) else _copier(content, digest)
             for digest, content in large.items()
             if digest not in known and not self._settled(digest)
         }
@@ -171,8 +171,8 @@ class Folder:
             return None
         if found.new_size > _WORTH * found.size or len({piece.source for piece in found.pieces}) > _SOURCES:
             return None
-        pack = self._places.new_pack()
-        place = self._places.pack(pack)
+        pack = self._layout.new_pack()
+        place = self._layout.pack(pack)
         pieces = [piece if piece.source else piece._replace(source=pack) for piece in found.pieces]
         try:
             if found.new:
@@ -188,7 +188,7 @@ class Folder:
     def _gives(self, pieces: Sequence[Piece], digest: str) -> bool:
         """Whether the pieces really are the object: a source may be damaged, or the file have changed meanwhile."""
         try:
-            with open_pieces(pieces, self._places.open) as stream:
+            with open_pieces(pieces, self._layout.open) as stream:
                 return digest_stream(stream) == digest
         except DamagedObject:
             return False
@@ -204,11 +204,11 @@ class Folder:
         else:
             found = self._index.find(like)
             sources = {piece.source for piece in found} if isinstance(found, list) else set()
-        known = {}
+        known = dict[bytes, Piece]()
         for source in sources:
             chunks = self._index.chunks(source)
             if chunks is None:
-                with self._places.open(source) as stream:
+                with self._layout.open(source) as stream:
                     chunks = list_chunks(stream, self._index.chunking())
                 self._index.keep_chunks(source, chunks)
             known.update(read_chunks(source, chunks))
@@ -263,7 +263,7 @@ def _copier(path: Path, digest: str) -> Callable[[IO[bytes]], None]:
 
 def _ranges_copier(path: Path, ranges: Sequence[Piece]) -> Callable[[IO[bytes]], None]:
     def copy(target: IO[bytes]) -> None:
-        with open_pieces(ranges, lambda _: open(path, "rb", buffering=0)) as source:  # type: ignore[arg-type,return-value]
+        with open_pieces(ranges, lambda _: open(path, "rb", buffering=0)) as source:
             while block := source.read(1 << 20):
                 target.write(block)
 

@@ -12,7 +12,7 @@ from keepfit.core.files import sweep, write_file
 from keepfit.core.sqlite import Connection, Database
 from keepfit.objects.fastcdc import Chunking
 from keepfit.objects.piece import Piece
-from keepfit.objects.place import Places, is_digest
+from keepfit.objects.layout import Layout, is_digest
 
 _APPLICATION = 0x6B666F62
 """`kfob`, in the header of the file."""
@@ -40,11 +40,11 @@ _SCHEMA = (
 
 
 class Index:
-    """The database of the store in `places`, made at the first write."""
+    """The database of the store in `layout`, made at the first write."""
 
-    def __init__(self, places: Places) -> None:
-        self._places = places
-        path = places.path / "objects.db"
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        path = layout.path / "objects.db"
         self._database = Database(
             path, what="the store of objects", application=_APPLICATION, version=1, schema=_SCHEMA
         )
@@ -95,7 +95,7 @@ class Index:
 
     def add_pack(self, contents: Mapping[str, bytes]) -> None:
         """Keep the bytes of small objects in a new pack."""
-        pack = self._places.new_pack()
+        pack = self._layout.new_pack()
         self._write_pack(pack, contents.values())
         try:
             with self._database.writing() as connection:
@@ -106,7 +106,7 @@ class Index:
                 _count_live(connection, source)
                 came_meanwhile = _is_sparse(connection, source)
         except StoreError:
-            self._places.pack(pack).unlink(missing_ok=True)
+            self._layout.pack(pack).unlink(missing_ok=True)
             raise
         if came_meanwhile:
             self._tidy(source)
@@ -117,7 +117,7 @@ class Index:
         False, and nothing done, when a source has gone meanwhile, or the object has come.
         """
         with self._database.writing() as connection:
-            if _has(connection, digest) or not all(self._places.find(name) for name in {p.source for p in pieces}):
+            if _has(connection, digest) or not all(self._layout.find(name) for name in {p.source for p in pieces}):
                 return False
             sources = {name: self._source(connection, name, chunks) for name in {p.source for p in pieces}}
             size = sum(piece.length for piece in pieces)
@@ -141,7 +141,7 @@ class Index:
     def keep_chunks(self, source: str, chunks: bytes) -> None:
         """Remember the list of chunks of a source, so that it need not be read again."""
         with self._database.writing(durable=False) as connection:
-            if self._places.find(source):
+            if self._layout.find(source):
                 id = self._source(connection, source, {})
                 connection.execute("UPDATE source SET chunks = ? WHERE id = ?", (chunks, id))
 
@@ -165,22 +165,22 @@ class Index:
 
     def delete_file(self, digest: str) -> None:
         """Forget an object that is a file; its bytes stay as long as others are made of them. OSError if refused."""
-        place = self._places.object(digest)
+        place = self._layout.object(digest)
         with self._database.writing(durable=False) as connection:
             source = connection.execute("SELECT id FROM source WHERE name = ?", (digest,)).fetchone()
             if source and _is_in_pieces(connection, source[0]):
-                self._places.packs.mkdir(exist_ok=True)
-                os.replace(place, self._places.pack(digest))
+                self._layout.packs.mkdir(exist_ok=True)
+                os.replace(place, self._layout.pack(digest))
             else:
                 place.unlink(missing_ok=True)
                 connection.execute("DELETE FROM source WHERE name = ?", (digest,))
 
     def drop_copy(self, digest: str) -> None:
         """Give back the room of a pack that is an object again, put anew as a file."""
-        if self._places.pack(digest).exists():
+        if self._layout.pack(digest).exists():
             with self._database.writing(durable=False):  # so that nobody deletes the object meanwhile
-                if self._places.object(digest).is_file():
-                    self._places.pack(digest).unlink(missing_ok=True)
+                if self._layout.object(digest).is_file():
+                    self._layout.pack(digest).unlink(missing_ok=True)
 
     def sweep(self) -> None:
         """Clear what killed writers and deleters left."""
@@ -189,11 +189,11 @@ class Index:
         with self._database.reading() as connection:
             sources = dict(connection.execute("SELECT name, id FROM source").fetchall())
             sparse = [name for name, id in sources.items() if _is_sparse(connection, id)]
-        sweep(self._places.packs)
+        sweep(self._layout.packs)
         for name in sparse:
-            if self._places.pack(name).exists():
+            if self._layout.pack(name).exists():
                 self._tidy(sources[name])
-        for pack in self._places.packs.glob("[!.]*"):
+        for pack in self._layout.packs.glob("[!.]*"):
             if pack.name not in sources and time.time() - pack.stat().st_ctime > _GRACE:
                 pack.unlink(missing_ok=True)
 
@@ -208,9 +208,9 @@ class Index:
                 return
             connection.execute("DELETE FROM source WHERE id = ?", (id,))
             if is_digest(name):  # once we let go, an object that is deleted may become a pack of this name
-                self._places.pack(name).unlink(missing_ok=True)
+                self._layout.pack(name).unlink(missing_ok=True)
         if not is_digest(name):  # only now: if we are killed before, what was moved is still in its old place
-            self._places.pack(name).unlink(missing_ok=True)
+            self._layout.pack(name).unlink(missing_ok=True)
 
     def _move(self, connection: Connection, id: int, name: str) -> bool:
         """Move what small objects still have in a pack into a new one; False when it cannot be read."""
@@ -219,10 +219,10 @@ class Index:
         if not rows:
             return True
         try:
-            contents = {digest.hex(): self._places.read(Piece(name, start, size)) for digest, start, size in rows}
+            contents = {digest.hex(): self._layout.read(Piece(name, start, size)) for digest, start, size in rows}
         except DamagedObject:
             return False
-        pack = self._places.new_pack()
+        pack = self._layout.new_pack()
         self._write_pack(pack, contents.values())
         new = _add_source(connection, pack, sum(map(len, contents.values())))
         moved = [(new, start, bytes.fromhex(digest)) for digest, start, _ in _ranges(contents)]
@@ -231,12 +231,12 @@ class Index:
         return True
 
     def _write_pack(self, pack: str, contents: Collection[bytes]) -> None:
-        write_file(self._places.pack(pack), lambda file: file.writelines(contents), mode=READ_ONLY)
+        write_file(self._layout.pack(pack), lambda file: file.writelines(contents), mode=READ_ONLY)
 
     def _source(self, connection: Connection, name: str, chunks: Mapping[str, bytes]) -> int:
         if found := connection.execute("SELECT id FROM source WHERE name = ?", (name,)).fetchone():
             return int(found[0])
-        place = self._places.find(name)
+        place = self._layout.find(name)
         return _add_source(connection, name, place.stat().st_size if place else 0, chunks.get(name))
 
 

@@ -13,7 +13,7 @@ from keepfit.objects.piece import Piece, missing
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
-class Places:
+class Layout:
     """The folder at `path`: objects that are files as `ab/cdef...`, and packs, whose ranges objects are made of.
 
     An object that is a file is a source of ranges like any pack. When it is deleted while others
@@ -49,7 +49,7 @@ class Places:
         for _ in range(2):
             try:
                 if place := self.find(source):
-                    return open(place, "rb", buffering=0)  # type: ignore[return-value]
+                    return open(place, "rb", buffering=0)
             except FileNotFoundError:
                 continue
             except OSError as problem:
