@@ -12,7 +12,7 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
-from keepfit.core.errors import StoreError
+from keepfit.core.errors import DamagedObject, StoreError
 from keepfit.core.files import make_folder, sync_file, sync_folder
 from keepfit.core.pool import Pool
 
@@ -102,7 +102,8 @@ class Database:
     def _is_at_rest(self, problem: sqlite3.Error) -> bool:
         """Whether the refusal was of the files that go with a write-ahead log, and the log is empty."""
         log = self._path.with_name(f"{self._path.name}-wal")
-        refused = problem.sqlite_errorname.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_FULL"))
+        codes = ("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_FULL", "SQLITE_IOERR")
+        refused = problem.sqlite_errorname.startswith(codes)
         return refused and self._path.is_file() and not (log.exists() and log.stat().st_size)
 
     def _connect_at_rest(self) -> Connection:
@@ -143,11 +144,12 @@ class Database:
             code = getattr(problem, "sqlite_errorname", "")
             hints = [hint for beginning, hint in _HINTS.items() if code.startswith(beginning)]
             hint = hints[0].format(path=self._path) if hints else None
-            raise self._unusable(str(problem), hint=hint) from problem
+            kind = DamagedObject if code.startswith("SQLITE_CORRUPT") else StoreError
+            raise self._unusable(str(problem), hint=hint, kind=kind) from problem
 
-    def _unusable(self, reason: str, *, hint: str | None = None) -> StoreError:
+    def _unusable(self, reason: str, *, hint: str | None = None, kind: type[StoreError] = StoreError) -> StoreError:
         where = str(self._path.parent)
-        return StoreError(f"cannot use {self._what} `{self._path.name}`: {reason}", where=where, hint=hint)
+        return kind(f"cannot use {self._what} `{self._path.name}`: {reason}", where=where, hint=hint)
 
 
 _HINTS = {

@@ -15,8 +15,8 @@ from keepfit.core.digests import digest_bytes, digest_file, digest_stream
 from keepfit.core.errors import DamagedObject, NotFound, StoreError
 from keepfit.core.files import sweep, sync_folder, write_file, write_files
 from keepfit.objects.index import READ_ONLY, Index
-from keepfit.objects.piece import Piece, open_pieces
 from keepfit.objects.layout import Layout, is_digest
+from keepfit.objects.piece import Piece, open_pieces
 
 _SMALL = 1 << 20
 """Bytes from which an object is a file of its own."""

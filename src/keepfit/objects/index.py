@@ -11,8 +11,8 @@ from keepfit.core.errors import DamagedObject, StoreError
 from keepfit.core.files import sweep, write_file
 from keepfit.core.sqlite import Connection, Database
 from keepfit.objects.fastcdc import Chunking
-from keepfit.objects.piece import Piece
 from keepfit.objects.layout import Layout, is_digest
+from keepfit.objects.piece import Piece
 
 _APPLICATION = 0x6B666F62
 """`kfob`, in the header of the file."""

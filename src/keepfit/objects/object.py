@@ -31,7 +31,7 @@ class Objects(Protocol):
         ...
 
     def open(self, digest: str) -> BinaryIO:
-        """A readable, seekable stream; NotFound when there is no object, DamagedObject when bytes of it are gone."""
+        """A readable stream of the object; NotFound when there is none, DamagedObject when bytes of it are gone."""
         ...
 
     def has(self, digest: str) -> bool:
