@@ -382,7 +382,8 @@ def test_a_full_disk_can_be_read_by_a_new_process(tmp_path: Path) -> None:
 
 
 def test_a_read_only_folder_can_be_read(tmp_path: Path) -> None:
-    elsewhere(tmp_path / "objects", "put_all([b'content', bytes(range(256)) * 5000, *(bytes([n]) * 50_000 for n in range(40))])")
+    small = "*(bytes([n]) * 50_000 for n in range(40))"
+    elsewhere(tmp_path / "objects", f"put_all([b'content', bytes(range(256)) * 5000, {small}])")
     with read_only(tmp_path / "objects"):
         check_reading(Folder(tmp_path / "objects"))
         check_reading(Folder(tmp_path / "objects"))
@@ -462,7 +463,9 @@ def test_what_was_acknowledged_survives_a_power_cut(kind: str, tmp_path: Path) -
             time.sleep(int.from_bytes(os.urandom(1)) / 256)
             drive.cut()
             said = [worker.communicate(timeout=60)[0] for worker in running]
-            acknowledged += [d for text in first + said for line in text.splitlines() for d in line.split()]
+            # The last line may have been said of a sync that the shutdown cut short and the kernel called done.
+            lines = [(a + b).splitlines()[:-1] for a, b in zip(first, said, strict=True)]
+            acknowledged += [digest for told in lines for line in told for digest in line.split()]
             drive.restart()
             objects = Folder(drive.folder / "objects")
             there = set(objects.list())
