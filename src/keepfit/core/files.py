@@ -8,7 +8,7 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
@@ -19,33 +19,41 @@ _GRACE = 60.0
 """Seconds that a part is left alone whatever its lock says: its writer may not have locked it yet."""
 
 
-def write_file(path: Path, content: bytes | Callable[[IO[bytes]], object], *, mode: int = 0o644) -> None:
+Content = bytes | Callable[[IO[bytes]], object]
+"""What to write: the bytes, or a function that writes them to the open file it is given."""
+
+
+def write_file(path: Path, content: Content, *, mode: int = 0o644) -> None:
     """Put a file in place whole and durably, or not at all.
 
-    `content` is the bytes, or a function that writes them to the open file it is given. The
-    file is written beside its place, synced, renamed over it, and the folder synced. Raises
+    The file is written beside its place, synced, renamed over it, and the folder synced. Raises
     StoreError when the disk refuses; the old file, if any, is then untouched.
     """
-    try:
-        make_folder(path.parent)
-        part = _new_part(path.parent)
+    write_files({path: content}, mode=mode)
+
+
+def write_files(contents: Mapping[Path, Content], *, mode: int = 0o644) -> None:
+    """Put files in place, each whole and durably or not at all, in less time than one after the other.
+
+    All are written before the first is in place. Raises StoreError when the disk refuses.
+    """
+    path = None
+    with contextlib.ExitStack() as parts:
         try:
-            with open(part, "xb", opener=_private) as file:
-                _mark_live(file.fileno())
-                if callable(content):
-                    content(file)
-                else:
-                    file.write(content)
-                file.flush()
-                os.fchmod(file.fileno(), mode)
+            written = []
+            for path, content in contents.items():
+                make_folder(path.parent)
+                written.append((path, parts.enter_context(_part(path.parent))))
+                _fill(written[-1][1], content, mode)
+            for path, file in written:
                 os.fsync(file.fileno())
-                os.replace(part, path)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
-        sync_folder(path.parent)
-    except OSError as problem:
-        raise _refused(path, problem) from problem
+                os.replace(file.name, path)
+            for path in {path.parent: path for path in contents}.values():
+                sync_folder(path.parent)
+        except OSError as problem:
+            if path is None:
+                raise
+            raise _refused(path, problem) from problem
 
 
 def write_folder(path: Path, fill: Callable[[Path], object]) -> None:
@@ -88,7 +96,16 @@ def make_folder(path: Path) -> None:
 
 def sync_folder(path: Path) -> None:
     """Make the folder's own entries durable."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    _sync(path, os.O_DIRECTORY)
+
+
+def sync_file(path: Path) -> None:
+    """Make durable what anyone has written to a file."""
+    _sync(path)
+
+
+def _sync(path: str | Path, flags: int = 0) -> None:
+    fd = os.open(path, os.O_RDONLY | flags)
     try:
         os.fsync(fd)
     finally:
@@ -129,6 +146,27 @@ def sweep(folder: Path) -> None:
                 part.unlink()
 
 
+@contextlib.contextmanager
+def _part(folder: Path) -> Iterator[IO[bytes]]:
+    """A file to write that is gone at the end of the block, unless it was renamed."""
+    part = _new_part(folder)
+    try:
+        with open(part, "xb", opener=_private) as file:
+            _mark_live(file.fileno())
+            yield file
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _fill(file: IO[bytes], content: Content, mode: int) -> None:
+    if callable(content):
+        content(file)
+    else:
+        file.write(content)
+    file.flush()
+    os.fchmod(file.fileno(), mode)
+
+
 def _new_part(folder: Path) -> Path:
     return folder / f"{_PART}{os.urandom(8).hex()}"
 
@@ -167,11 +205,7 @@ def _sync_tree(folder: Path) -> None:
         for name in names:
             if os.path.islink(path := os.path.join(root, name)):
                 continue
-            fd = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(fd)
-            finally:
-                os.close(fd)
+            _sync(path)
         sync_folder(Path(root))
 
 

@@ -15,8 +15,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from keepfit.core.digests import digest_bytes
 from keepfit.core.errors import StoreError, UsageError
+from keepfit.core.pool import Pool
 from keepfit.ledger.dialect import Dialect, tables
-from keepfit.ledger.pool import Pool
 from keepfit.ledger.row import COLUMNS, Row
 from keepfit.ledger.select import Run, Sql
 from keepfit.ledger.settle import Changes, State, Writes, asked, settle

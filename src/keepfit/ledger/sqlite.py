@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 from keepfit.core.errors import StoreError, UsageError
 from keepfit.core.files import make_folder, sync_folder
+from keepfit.core.pool import Pool
 from keepfit.ledger.dialect import Dialect, tables
-from keepfit.ledger.pool import Pool
 from keepfit.ledger.row import COLUMNS, Row
 from keepfit.ledger.select import Run, Sql
 from keepfit.ledger.settle import Changes, State, Writes, asked, settle

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from keepfit.core.digests import digest_stream
+from keepfit.core.errors import DamagedObject
 
 
 class Objects(Protocol):
@@ -30,7 +31,7 @@ class Objects(Protocol):
         ...
 
     def open(self, digest: str) -> BinaryIO:
-        """A readable stream of the object; NotFound when there is none."""
+        """A readable stream of the object; NotFound when there is none, DamagedObject when bytes of it are gone."""
         ...
 
     def has(self, digest: str) -> bool:
@@ -54,5 +55,8 @@ def read(objects: Objects, digest: str) -> bytes:
 
 def is_whole(objects: Objects, digest: str) -> bool:
     """Whether the object's bytes still are those that were put; NotFound when there is none."""
-    with objects.open(digest) as stream:
-        return digest_stream(stream) == digest
+    try:
+        with objects.open(digest) as stream:
+            return digest_stream(stream) == digest
+    except DamagedObject:
+        return False

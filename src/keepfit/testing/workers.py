@@ -68,12 +68,16 @@ def increment(ledger: Ledger) -> int:
 
 
 def put(url: str, root: str) -> None:
-    """Put ever new objects, in turn from memory and from a file; print the digest of each that is acknowledged."""
+    """Put ever new objects, in turn from memory, from a file and many at once; print those that are acknowledged."""
     objects, source = open_objects(url, Path(root)), Path(root) / f"source-{os.getpid()}"
     for number in itertools.count():
         content = os.urandom(1000) + bytes(200_000)
         source.write_bytes(content)
-        print(objects.put(source if number % 2 else content), flush=True)
+        if number % 3 == 2:
+            digests = objects.put_all([source, *(os.urandom(1000) + bytes(40_000 * n) for n in range(30))])
+        else:
+            digests = [objects.put(source if number % 3 else content)]
+        print(*digests, flush=True)
 
 
 def submit(engine: str, module: str, folder: str) -> None:

@@ -43,7 +43,7 @@ class Pool(Generic[C]):
         """A connection for the block, closed afterwards if the block raises; StoreError once the pool is closed."""
         with self._gate:
             if self._closed:
-                raise StoreError("the ledger has been closed")
+                raise StoreError("the database has been closed")
             self._lent += 1
             connection = self._idle.pop() if self._idle else None
         try:
