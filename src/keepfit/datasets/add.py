@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import msgspec
@@ -15,7 +16,7 @@ from keepfit.datasets.dataset import Dataset
 from keepfit.datasets.progress import LARGE, Steps, Told
 from keepfit.datasets.scan import Branch, Scanned, Wanted, scan
 from keepfit.datasets.source import Source, no_files, source_of
-from keepfit.datasets.tree import Reader, encode_manifest, reader
+from keepfit.datasets.tree import Change, Reader, encode_manifest, reader
 from keepfit.datasets.version import (
     DataVersion,
     cache_of,
@@ -30,6 +31,8 @@ from keepfit.home import Home
 from keepfit.ledger import Fact, Move, fact
 from keepfit.objects import Objects
 
+_UNORDERED = "its query has no ORDER BY: the same rows in another order would be another version"
+
 
 class Added(NamedTuple):
     """What came of versioning."""
@@ -37,6 +40,8 @@ class Added(NamedTuple):
     version: DataVersion
     changed: bool
     """Whether it differs from what was the newest version."""
+    counts: Mapping[Change, int] = MappingProxyType({})
+    """How many files differ, by how."""
     note: str | None = None
     """What the user should know of it."""
 
@@ -55,16 +60,18 @@ def add(home: Home, source: Source, dataset: Dataset | None = None, *, told: Tol
     Raises NotFound when there is no file, DataError for files that cannot be versioned or changed
     meanwhile, StoreError when they cannot be stored; nothing is then recorded.
     """
+    note = None
     if dataset and dataset.query:
-        from keepfit.datasets.query import pin
+        from keepfit.datasets.query import is_ordered, pin  # brings polars
 
         pin(home, dataset, told=told)
+        note = None if is_ordered(dataset.query) else _UNORDERED
     last = newest_version(home, source.name)
     tree = _stored(home, source, last.tree if last else None, told)
     if tree is None:
         raise no_files(source, dataset)
     if last and (last.tree, last.base) == (tree.root.manifest, source.base):
-        return Added(last, changed=False)
+        return Added(last, changed=False, note=note)
     while True:
         made = _fact(home, source, dataset, tree, last)
         facts = [made]
@@ -75,9 +82,9 @@ def add(home: Home, source: Source, dataset: Dataset | None = None, *, told: Tol
         except NameMoved:
             last = newest_version(home, source.name)  # someone versioned it in between: go on from there
             if last and last.id == made.id:
-                return Added(last, changed=False)
+                return Added(last, changed=False, note=note)
             continue
-        return Added(version_of(found), changed=True)
+        return Added(version_of(found), changed=True, counts=facts[-1].body["changed"], note=note)
 
 
 def _stored(home: Home, source: Source, last: str | None, told: Told) -> Scanned | None:

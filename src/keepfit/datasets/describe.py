@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -41,14 +41,14 @@ def describe(files: Sequence[Path], dataset: Dataset | None = None) -> Table | N
 
 
 def scan_table(
-    files: Sequence[Path], dataset: Dataset | None = None, *, suffixes: Sequence[str] = ()
+    files: Sequence[Path], dataset: Dataset | None = None, *, kinds: Collection[str] = ()
 ) -> pl.LazyFrame | None:
     """The files as one table, columns in the types they have; None when they are not all Parquet, or all CSV.
 
     Of a CSV file, declared columns are read as declared, the others as what they look like.
-    `suffixes` tells what files are whose names do not.
+    `kinds` tells what files are whose names do not: their suffixes.
     """
-    kinds = set(suffixes) or {f.suffix.lower() for f in files}
+    kinds = set(kinds) or {f.suffix.lower() for f in files}
     if len(kinds) != 1 or (kind := kinds.pop()) not in _FORMS:
         return None
     try:

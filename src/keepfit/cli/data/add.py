@@ -21,9 +21,9 @@ def run(options: Namespace) -> Report:
     with telling() as told:
         for source, dataset in choose(home, project.datasets, options.what):
             added = add(home, source, dataset, told=told)
-            version, changed = added.version, added.changed
-            done.append({"version": version, "changed": changed})
-            lines.append(f"{told_version(version)}: {counted(version.changed) if changed else 'unchanged'}")
+            done.append(added._asdict() | {"counts": dict(added.counts)})
+            changed = counted(added.counts) if added.changed else "unchanged"
+            lines.append(f"{told_version(added.version)}: {changed}")
             if added.note:
                 lines.append(f"  note: {added.note}")
     return Report(done, "\n".join(lines))

@@ -10,6 +10,8 @@ from keepfit.datasets.progress import Told, size
 from keepfit.datasets.tree import Change
 from keepfit.datasets.version import DataVersion
 
+MARKS = {"added": "+", "modified": "~", "deleted": "-"}
+
 
 @contextlib.contextmanager
 def telling() -> Iterator[Told]:

@@ -5,14 +5,12 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 
-from keepfit.cli.data.showing import counted, telling
+from keepfit.cli.data.showing import MARKS, counted, plural, telling
 from keepfit.cli.opening import open_project
 from keepfit.cli.report import Report
 from keepfit.datasets.choose import choose
 from keepfit.datasets.status import DataStatus, status
 from keepfit.datasets.walk import shown
-
-MARKS = {"added": "+", "modified": "~", "deleted": "-"}
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -30,7 +28,8 @@ def run(options: Namespace) -> Report:
 
 def _lines(one: DataStatus) -> Iterator[str]:
     if one.version is None:
-        yield f"{shown(one.name)}: {one.counts['added']:,} files, not versioned yet: keepfit data add {shown(one.name)}"
+        name, files = shown(one.name), plural(one.counts["added"], "file")
+        yield f"{name}: {files}, not versioned yet: keepfit data add {name}"
         return
     yield f"{one.version}: {counted(one.counts)}"
     for change, paths in one.first.items():
