@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -15,7 +15,7 @@ from keepfit.core.errors import DataError, NameMoved, StoreError
 from keepfit.datasets.dataset import Dataset
 from keepfit.datasets.progress import LARGE, Steps, Told
 from keepfit.datasets.scan import Branch, Scanned, Wanted, scan
-from keepfit.datasets.source import Source, no_files, source_of
+from keepfit.datasets.source import Source, no_files, source_of, table_kind
 from keepfit.datasets.tree import Change, Reader, encode_manifest, reader
 from keepfit.datasets.version import (
     DataVersion,
@@ -150,33 +150,38 @@ def _refuse_changed(files: Iterable[tuple[Path, str, Stamp]]) -> None:
 
 
 def _fact(home: Home, source: Source, dataset: Dataset | None, tree: Scanned, last: DataVersion | None) -> Fact:
-    from keepfit.datasets.describe import describe  # brings polars, which an unchanged dataset does not need
-
     root, subject = tree.root, subject_of(source.name)
-    files = [(home.root / path, path, stamp) for path, stamp in _files(root)]
-    table = describe([path for path, *_ in files], dataset)
-    if table:
-        _refuse_changed(files)
-    body = {
-        "number": next_number(home, source.name),
-        "base": source.base,
-        "pattern": source.pattern,
-        "files": tree.files,
-        "bytes": root.size,
-        "changed": count_changes(home, last.tree if last else None, root.manifest),
-        **(msgspec.structs.asdict(table) if table else {}),
-    }
-    counts = {"number": body["number"], "files": tree.files, "bytes": root.size}
+    table = _table(home, root, dataset)
+    counts = {"number": next_number(home, source.name), "files": tree.files, "bytes": root.size}
     return fact(
         "data",
         subject,
         time=home.clock.now(),
         key=[subject, source.base, root.manifest],
         actor=home.actor,
-        body=body,
+        body={
+            **counts,
+            "base": source.base,
+            "pattern": source.pattern,
+            "changed": count_changes(home, last.tree if last else None, root.manifest),
+            **table,
+        },
         refs={"tree": root.manifest, **({"previous": last.id} if last else {})},
-        attributes={**counts, **({"rows": table.rows} if table else {})},
+        attributes={**counts, **({"rows": table["rows"]} if table else {})},
     )
+
+
+def _table(home: Home, root: Branch, dataset: Dataset | None) -> dict[str, Any]:
+    """What the files are as a table; nothing when they are none."""
+    files = [(home.root / path, path, stamp) for path, stamp in _files(root)]
+    kind = table_kind(path for _, path, _ in files)
+    if kind is None:
+        return {}
+    from keepfit.datasets.describe import describe  # brings polars, which other files do not need
+
+    table = describe([path for path, *_ in files], kind, dataset)
+    _refuse_changed(files)
+    return msgspec.structs.asdict(table) if table else {}
 
 
 def _files(branch: Branch) -> Iterator[tuple[str, Stamp]]:

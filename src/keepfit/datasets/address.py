@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 DATABASES = ("sqlite", "duckdb", "postgresql", "postgres")
 """The schemes of databases that can be asked."""
-_LOGIN = re.compile(r"(://[^/@:]*):([^@/]*)@")
+_LOGIN = re.compile(r"(://[^/@:]*):([^/]*)@")
 _SETTING = re.compile(r"((?:ssl)?password=)([^&\s]+)")
 
 
@@ -20,6 +20,7 @@ def hide(text: str, address: str) -> str:
     """A text without the address, and without the passwords in it."""
     text = text.replace(address, hidden(address))
     secrets = [m[2] for pattern in (_LOGIN, _SETTING) for m in pattern.finditer(address)]
-    for secret in {s for found in secrets for s in (found, unquote(found)) if s}:
+    parts = [part for found in secrets for part in (found, *found.split("@"))]  # a stray @ ends up in other places
+    for secret in sorted({s for part in parts for s in (part, unquote(part)) if s}, key=len, reverse=True):
         text = text.replace(secret, "***")
     return text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ import polars as pl
 ROWS = 50_000
 """Rows taken from a database at a time."""
 Answer = Iterator[pl.DataFrame]
+_NESTED = {dict, list, tuple, set}
 
 
 class QueryFailed(Exception):
@@ -23,6 +25,8 @@ class QueryFailed(Exception):
 
 def batches(names: Sequence[str], fetch: Callable[[], Sequence[Sequence[Any]]]) -> Answer:
     """The rows that `fetch` gives until it gives none, as tables; one without rows when there are none at all."""
+    if not names:
+        raise QueryFailed("it gives no columns")
     if twice := next((n for i, n in enumerate(names) if n in names[:i]), None):
         raise QueryFailed(f"two columns of the answer are called `{twice}`")
     rows = fetch()
@@ -36,11 +40,11 @@ def batches(names: Sequence[str], fetch: Callable[[], Sequence[Sequence[Any]]]) 
 def _series(name: str, values: Sequence[Any]) -> pl.Series:
     """A column of whatever a database gives; what polars has no type for as text, so that it is always the same."""
     kinds = {type(v) for v in values} - {type(None)}
-    if kinds <= {int, float} or len(kinds) == 1:
-        try:
-            return pl.Series(name, values, strict=kinds != {int, float})
-        except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
-            pass  # more than polars has a type for
+    if (kinds <= {int, float} or len(kinds) <= 1) and not kinds & _NESTED:
+        with contextlib.suppress(TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
+            found = pl.Series(name, values, strict=kinds != {int, float})
+            if found.dtype != pl.Object():
+                return found
     return pl.Series(name, [None if v is None else _text(v) for v in values], dtype=pl.String)
 
 

@@ -28,9 +28,9 @@ def choose(
 ) -> list[Chosen]:
     """What the words mean, each once; without words every dataset, with `all_versioned` also what else has versions.
 
-    A path is taken from the working folder; one that is the place of a dataset, or one of its files,
-    means the dataset. Raises NotFound for a word that means nothing here, DataError for a path
-    outside the project.
+    A path is taken from the working folder, else from the project's; one whose files all belong to a
+    dataset means the dataset. Raises NotFound for a word that means nothing here, DataError for a
+    path outside the project.
     """
     if words:
         found = [_choose_one(home, datasets, word) for word in words]
@@ -47,14 +47,16 @@ def _choose_one(home: Home, datasets: Sequence[Dataset], word: str) -> Chosen:
             return Chosen(source_of(home.root, dataset), dataset)
     if newest_version(home, word):
         return _versioned(home, word)
-    path = _inside(home.root, word)
-    if not (os.path.lexists(home.root / path) or glob.has_magic(path)):
+    path = _path(home.root, word)
+    if path is None:
         known = [*(d.name for d in datasets), *versioned(home)]
         raise NotFound(f"there is no dataset and no file `{shown(word)}`", hint=did_you_mean(word, known))
     source = path_source(home.root, path)
+    files = _paths(home.root, source)
     for dataset in datasets:
-        if not dataset.query and _belongs(home.root, source, path, source_of(home.root, dataset)):
-            return Chosen(source_of(home.root, dataset), dataset)
+        place = source_of(home.root, dataset)
+        if not dataset.query and files and files <= _paths(home.root, place):
+            return Chosen(place, dataset)
     if path in {d.name for d in datasets}:
         raise UsageError(f"`{path}` is the name of a dataset as well", hint=f"move the folder, or rename [data.{path}]")
     return Chosen(source, None)
@@ -67,16 +69,17 @@ def _versioned(home: Home, name: str) -> Chosen:
     return Chosen(version.source, None)
 
 
-def _inside(root: Path, word: str) -> str:
-    """The path from the project's folder."""
-    path = os.path.relpath(os.path.abspath(word), root)
-    if path == ".." or path.startswith("../"):
-        raise DataError(f"`{shown(word)}` is outside the project", where=str(root), hint="copy it below the project")
-    return path
+def _path(root: Path, word: str) -> str | None:
+    """The path from the project's folder that a word means from the working folder, else from the project's."""
+    for place in (os.path.abspath(word), os.path.normpath(root / word)):
+        if os.path.lexists(place) or glob.glob(place, recursive=True):
+            path = os.path.relpath(place, root)
+            if path == ".." or path.startswith("../"):
+                hint = "copy it below the project"
+                raise DataError(f"`{shown(word)}` is outside the project", where=str(root), hint=hint)
+            return path
+    return None
 
 
-def _belongs(root: Path, source: Source, path: str, known: Source) -> bool:
-    if (source.base, source.pattern) == (known.base, known.pattern) or (known.base and path == known.base):
-        return True
-    below = os.path.relpath(path, known.base or ".")
-    return (root / path).is_file() and below in walk(root, known).paths()
+def _paths(root: Path, source: Source) -> set[str]:
+    return set(walk(root, source).paths(f"{source.base}/" if source.base else ""))

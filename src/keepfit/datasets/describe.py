@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,8 +11,6 @@ import polars as pl
 
 from keepfit.datasets.dataset import Dataset
 from keepfit.datasets.read import DTYPES, parse
-
-_FORMS = (".parquet", ".csv")
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,13 +22,11 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     until: datetime | None = None
 
 
-def describe(files: Sequence[Path], dataset: Dataset | None = None) -> Table | None:
-    """The table that files are together; None when they are none, or cannot be read as one."""
-    frame = scan_table(files, dataset)
-    if frame is None:
-        return None
+def describe(files: Sequence[Path], kind: str, dataset: Dataset | None = None) -> Table | None:
+    """The table that files of this kind are together; None when they cannot be read as one."""
     time = dataset.event_time if dataset else None
     try:
+        frame = scan_table(files, kind, dataset)
         schema = frame.collect_schema()
         moments = [pl.col(time).min(), pl.col(time).max().alias("until")] if time and time in schema else []
         rows, *span = frame.select(pl.len().alias("keepfit rows"), *moments).collect(engine="streaming").row(0)
@@ -40,22 +36,13 @@ def describe(files: Sequence[Path], dataset: Dataset | None = None) -> Table | N
     return Table(rows=rows, columns={n: str(t) for n, t in schema.items()}, since=since, until=until)
 
 
-def scan_table(
-    files: Sequence[Path], dataset: Dataset | None = None, *, kinds: Collection[str] = ()
-) -> pl.LazyFrame | None:
-    """The files as one table, columns in the types they have; None when they are not all Parquet, or all CSV.
+def scan_table(files: Sequence[Path], kind: str, dataset: Dataset | None = None) -> pl.LazyFrame:
+    """Files of this kind as one table, columns in the types they have; raises what polars raises.
 
     Of a CSV file, declared columns are read as declared, the others as what they look like.
-    `kinds` tells what files are whose names do not: their suffixes.
     """
-    kinds = set(kinds) or {f.suffix.lower() for f in files}
-    if len(kinds) != 1 or (kind := kinds.pop()) not in _FORMS:
-        return None
-    try:
-        frame = pl.concat([_scan(file, kind, dataset) for file in files], how="diagonal_relaxed")
-        schema = frame.collect_schema()
-    except (pl.exceptions.PolarsError, OSError):
-        return None
+    frame = pl.concat([_scan(file, kind, dataset) for file in files], how="diagonal_relaxed")
+    schema = frame.collect_schema()
     declared = dataset.columns if dataset and kind == ".csv" else {}
     return frame.with_columns(parse(pl.col(n), DTYPES[c.type]).alias(n) for n, c in declared.items() if n in schema)
 

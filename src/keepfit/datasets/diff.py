@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import msgspec
 import polars as pl
@@ -17,6 +17,7 @@ from keepfit.datasets.point import Point, tables
 from keepfit.datasets.read import first_line
 from keepfit.datasets.rows import Rows, compare_rows
 from keepfit.datasets.shift import Shift, shifts
+from keepfit.datasets.source import table_kind
 from keepfit.datasets.tree import Change, Entries, File, Reader, compare
 from keepfit.home import Home
 
@@ -110,14 +111,12 @@ def _tables(whole: Diff, before: End, after: End, wanted: Sequence[str]) -> Diff
 
 
 def _table(point: Point, files: Sequence[File], paths: Mapping[str, Path]) -> pl.LazyFrame | None:
-    kinds = {PurePosixPath(f.path).suffix.lower() for f in files}
-    frame = scan_table([paths[f.path] for f in files], point.dataset, kinds=kinds)
-    if frame is None:
+    kind = table_kind(f.path for f in files)
+    if kind is None:
         return None
-    schema = frame.collect_schema()
-    return frame.with_columns(
-        pl.col(n).cast(pl.String) for n, t in schema.items() if isinstance(t, pl.Categorical | pl.Enum)
-    )
+    frame = scan_table([paths[f.path] for f in files], kind, point.dataset)
+    texts = [n for n, t in frame.collect_schema().items() if isinstance(t, pl.Categorical | pl.Enum)]
+    return frame.with_columns(pl.col(n).cast(pl.String) for n in texts)
 
 
 def _without(files: Sequence[File], same: Mapping[str, int]) -> list[File]:

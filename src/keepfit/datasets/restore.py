@@ -62,7 +62,7 @@ def restore(
         _sweep(base, wanted)
         remove_files(base / p for p in blocking)
         _place(home, version, base, set(wanted), told)
-        remove_files(base / p for p in removable)
+        remove_files(base / p for p in set(removable).difference(blocking))
     return Restored(base, len(wanted), len(removable), [p for p in surplus if p not in set(removable)])
 
 

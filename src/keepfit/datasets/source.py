@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import re
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 import msgspec
@@ -15,6 +16,8 @@ from keepfit.home import FOLDER
 PINNED = f"{FOLDER}/tables"
 """Where the results of queries are laid, from the project's folder."""
 EVERYTHING = "**/*"
+TABLES = (".parquet", ".csv")
+"""What the names of files end in that can be read as tables."""
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -38,6 +41,12 @@ def source_of(root: Path, dataset: Dataset) -> Source:
     if dataset.query:
         return Source(dataset.name, PINNED, f"{dataset.name}.parquet")
     return _source(root, dataset.name, dataset.source, inside="**/*.parquet")
+
+
+def table_kind(names: Iterable[str]) -> str | None:
+    """What all these names of files end in, if it is that of a table."""
+    kinds = {next((k for k in TABLES if name.lower().endswith(k)), None) for name in names}
+    return kinds.pop() if len(kinds) == 1 else None
 
 
 def path_source(root: Path, path: str) -> Source:
