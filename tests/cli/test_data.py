@@ -79,7 +79,7 @@ def test_the_round_from_add_to_checkout(root: Path) -> None:
     changed = told(root, "diff", "orders")
     assert "orders@1 -> orders now\nfiles    1 modified\n  ~ 1.csv\ncolumns  the same\n" in changed
     assert "  1 added, 0 removed, 1 changed (by id)\n  changed in amount (1)\n" in changed
-    assert "shifts   amount: mean 2 -> 5" in changed
+    assert "amount: mean 2 -> 5" in changed
     assert told(root, "add", "orders") == "orders@2  1 file, 37 bytes, 3 rows: 1 modified\n"
     log = told(root, "log", "orders").splitlines()
     assert [line.split()[0] for line in log[2:]] == ["orders@2", "orders@1"]
