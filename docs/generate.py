@@ -5,7 +5,6 @@ python docs/generate.py
 
 from __future__ import annotations
 
-import importlib
 import json
 from argparse import RawDescriptionHelpFormatter
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from keepfit.cli import VERBS
-from keepfit.cli.run import parser_of
+from keepfit.cli.run import Command, find_command, overview_of, parser_of
 from keepfit.project import json_schema
 
 DOCS = Path(__file__).parent
@@ -93,10 +92,18 @@ def _commands() -> Iterator[str]:
     yield "Written by `python docs/generate.py`. Every command takes `--json` and `--project DIR`; exit codes are in"
     yield "[errors.md](errors.md)."
     for verb in VERBS:
-        command: Any = importlib.import_module(f"keepfit.cli.{verb.replace('-', '_')}")
-        parser = parser_of(verb, command)
-        parser.formatter_class = partial(RawDescriptionHelpFormatter, width=100)
-        yield f"\n## keepfit {verb}\n\n```\n{parser.format_help().strip()}\n```"
+        yield from _command(find_command([verb]), "##")
+
+
+def _command(command: Command, heading: str) -> Iterator[str]:
+    if command.verbs:
+        yield f"\n{heading} keepfit {command.name}\n\n```\n{overview_of(command)}\n```"
+        for sub in command.below():
+            yield from _command(sub, f"{heading}#")
+        return
+    parser = parser_of(command)
+    parser.formatter_class = partial(RawDescriptionHelpFormatter, width=100)
+    yield f"\n{heading} keepfit {command.name}\n\n```\n{parser.format_help().strip()}\n```"
 
 
 if __name__ == "__main__":

@@ -77,6 +77,11 @@ def _window(fact: Fact) -> str:
     return f"{body['start'][:16].replace('T', ' ')}: {body['predictions']:,} predictions, {body['labelled']:,} labelled"
 
 
+def _files(fact: Fact) -> str:
+    """What changed in a dataset's files."""
+    return ", ".join(f"{n:,} {what}" for what, n in fact.body["changed"].items() if n) + " files"
+
+
 _TEXTS: dict[str, Callable[[Fact], str]] = {
     "model": _model,
     "verdict": _verdict,
@@ -88,6 +93,7 @@ _TEXTS: dict[str, Callable[[Fact], str]] = {
     "outcome": lambda f: f"{f.body['ending']}: {f.body['note']}",
     "change": lambda f: f"{f.body['text']} (now {short(f.body['to'])})",
     "run": lambda f: f"{f.body['module'].rpartition('.')[2]} in {f.body['seconds']:.1f} s",
-    "data": lambda f: f"{f.attributes['files']:,.0f} files, {f.attributes['bytes']:,.0f} bytes",
+    "data": lambda f: f"version {f.body['number']}, {f.body['bytes']:,} bytes: {_files(f)}",
+    "return": lambda f: f"version {f.body['number']} again: {_files(f)}",
     "replayed": lambda f: f"{f.body['served']:,} served, {f.body['failed']:,} failed",
 }

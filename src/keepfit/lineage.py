@@ -9,6 +9,7 @@ import msgspec
 from keepfit.core.clocks import iso
 from keepfit.core.digests import short
 from keepfit.core.errors import NotFound
+from keepfit.datasets.version import find_version
 from keepfit.home import Home
 from keepfit.ledger import Fact
 from keepfit.models.model import find_model, summary_of
@@ -72,12 +73,10 @@ def _model(project: Project, home: Home, id: str) -> list[Link]:
 def _run(home: Home, run: Run) -> list[Link]:
     environment = msgspec.json.decode(read(home.objects, run.environment), type=Environment)
     links = [Link(kind="run", id=run.id, text=_run_text(home, run), detail={"key": run.key, "spec": run.spec})]
-    for name, id in run.data.items():
-        found = _fact(home, id)
-        files = found.body["files"]
-        size = sum(f["size"] for f in files)
-        text = f"{name}: {len(files)} files, {size:,} bytes, first versioned {iso(found.time)}"
-        links.append(Link(kind="data", id=id, text=text, detail={"files": files}))
+    for id in run.data.values():
+        data = find_version(home, id)
+        text = f"{data}: {data.files:,} files, {data.bytes:,} bytes, first versioned {iso(data.time)}"
+        links.append(Link(kind="data", id=id, text=text, detail=msgspec.to_builtins(data)))
     for path, digest in run.code.items():
         links.append(Link(kind="code", id=short(digest), text=path, detail={"object": digest}))
     text = f"Python {environment.python} on {environment.platform}, {len(environment.packages)} packages"

@@ -358,3 +358,38 @@ def test_home_opens_the_stores_for_whoever_acts(root: Path, monkeypatch: pytest.
     assert place.folder.is_dir()
     assert os.listdir(place.folder)
     place.ledger.close()
+
+
+@pytest.mark.parametrize(
+    ("source", "message", "hint"),
+    [
+        ('"mysql:shop"', "`mysql:shop` is no database that can be asked", "`sqlite`"),
+        ('"postgres//h/shop"', "is no database that can be asked", "postgresql://host/shop"),
+        ('"sqlit:shop.db"', "`sqlit:shop.db` is no database", "did you mean `sqlite`?"),
+        ('"sqlite:"', "names no database", "sqlite:shop.db"),
+        ('"$SHOP-DB"', "`$SHOP-DB` is no environment variable", "$SHOP_DATABASE"),
+        ('"postgresql://ann:s3cret@h/shop"', "a password does not belong into keepfit.toml", "postgresql://ann@h/shop"),
+    ],
+)
+def test_an_address_of_a_database_is_held_against_what_can_be_asked(
+    root: Path, source: str, message: str, hint: str
+) -> None:
+    query = f'from      = {source}\nquery     = "SELECT 1"'
+    told = problems(root, ('from      = "data/flights/*.parquet"', query))
+    assert message in told
+    assert hint in told
+    assert "s3cret" not in told
+
+
+def test_a_database_needs_a_query(root: Path) -> None:
+    told = problems(root, ('"data/flights/*.parquet"', '"postgresql://ann:s3cret@h/shop"'))
+    assert "`postgresql://ann@h/shop` is a database, and no `query` says what to read" in told
+    told = problems(root, ('"data/flights/*.parquet"', '"sqlite:shop.db"\nquery = " "'))
+    assert "`query` asks for nothing" in told
+
+
+def test_a_dataset_may_come_from_a_database(root: Path) -> None:
+    text = TOML.replace('"data/flights/*.parquet"', '"$SHOP_DATABASE"\nquery = "SELECT * FROM flights ORDER BY id"')
+    (root / "keepfit.toml").write_text(text)
+    main = load_project(root).main
+    assert (main.source, main.query) == ("$SHOP_DATABASE", "SELECT * FROM flights ORDER BY id")

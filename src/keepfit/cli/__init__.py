@@ -16,6 +16,7 @@ class Verb(NamedTuple):
 VERBS = {
     "init": Verb("make a project from a data file", "keepfit init churn.csv --label churned"),
     "status": Verb("what is in production, how it is doing, and what happens next", "keepfit status"),
+    "data": Verb("versions of datasets, or of any files: add, status, diff, checkout, log", "keepfit data add"),
     "train": Verb("train on what is known now; known work is not done again", "keepfit train"),
     "check": Verb("may a model ship? hold it against the plan and the champion", "keepfit check delay@challenger"),
     "package": Verb("build a model's package and try it in a fresh process", "keepfit package --out delay.zip"),

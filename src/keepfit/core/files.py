@@ -5,18 +5,28 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import itertools
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from keepfit.core.errors import StoreError
 
 _PART = ".part-"
 _GRACE = 60.0
 """Seconds that a part is left alone whatever its lock says: its writer may not have locked it yet."""
+
+_FICLONE = 0x40049409
+"""The ioctl of Linux by which a file takes over the blocks of another."""
+_CANNOT_CLONE: set[tuple[int, int]] = set()
+"""Pairs of disks, from and to, that were seen to refuse it."""
+_BATCH = 10_000
+"""Files that are made durable together."""
+_FEW = 8
+"""Files that are synced one by one."""
 
 
 Content = bytes | Callable[[IO[bytes]], object]
@@ -54,6 +64,46 @@ def write_files(contents: Mapping[Path, Content], *, mode: int = 0o644) -> None:
             if path is None:
                 raise
             raise _refused(path, problem) from problem
+
+
+class Placing(NamedTuple):
+    """A file to be put in place."""
+
+    path: Path
+    original: Path | None
+    """A read-only file with the same content, if there is one."""
+    write: Callable[[IO[bytes]], object]
+    """Writes the content."""
+
+
+def place_files(files: Iterable[Placing], *, durable: bool = True) -> None:
+    """Put many files in place, each whole or not at all; with `durable`, for good.
+
+    The original is cloned where the file system can, else linked to where this process could not
+    write through the link; else the content is written. Raises StoreError when the disk refuses,
+    and what `write` raises; the files placed before then stay.
+    """
+    waiting = iter(files)
+    while batch := list(itertools.islice(waiting, _BATCH)):
+        _place_batch(batch, durable)
+
+
+def remove_files(paths: Iterable[Path]) -> None:
+    """Remove files durably, and the folders that are empty then; StoreError when the disk refuses."""
+    folders: set[Path] = set()
+    for path in paths:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as problem:
+            raise _refused(path, problem) from problem
+        folders.add(path.parent)
+    for folder in sorted(folders, key=lambda f: len(f.parts), reverse=True):
+        with contextlib.suppress(OSError):
+            while True:  # ends at the first folder that is not empty
+                folder.rmdir()
+                folder = folder.parent
+        if folder.is_dir():
+            sync_folder(folder)
 
 
 def write_folder(path: Path, fill: Callable[[Path], object]) -> None:
@@ -167,8 +217,126 @@ def _fill(file: IO[bytes], content: Content, mode: int) -> None:
     os.fchmod(file.fileno(), mode)
 
 
+def is_part(name: str) -> bool:
+    """Whether a file of this name is one that is still being written, or was when its writer was killed."""
+    return name.startswith(_PART)
+
+
 def _new_part(folder: Path) -> Path:
     return folder / f"{_PART}{os.urandom(8).hex()}"
+
+
+def _place_batch(batch: Sequence[Placing], durable: bool) -> None:
+    parts: list[tuple[Path, Path]] = []
+    folders: set[Path] = set()
+    try:
+        with _Disks() as disks:
+            for path, original, write in batch:
+                if path.parent not in folders:
+                    folders |= _make_folders(path.parent)
+                    disks.watch(path.parent)
+                parts.append((_new_part(path.parent), path))
+                _make_part(parts[-1][0], original, write)
+            if durable:
+                disks.sync([part for part, _ in parts])
+            for part, path in parts:
+                os.replace(part, path)
+            if durable:
+                disks.sync(folders)
+    except OSError as problem:
+        raise _refused(Path(problem.filename or parts[-1][1] if parts else batch[0][0]), problem) from problem
+    finally:
+        for part, _ in parts:  # what could not be placed, and links to what was there already
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
+
+
+def _make_folders(path: Path) -> set[Path]:
+    """Make a folder; gives it and those whose entries are new, which are still to be synced."""
+    found = [path]
+    while not found[-1].is_dir():
+        found.append(found[-1].parent)
+    for folder in reversed(found):
+        folder.mkdir(exist_ok=True)
+    return set(found)
+
+
+def _make_part(part: Path, original: Path | None, write: Callable[[IO[bytes]], object]) -> None:
+    if original is not None and (_clone(original, part) or _link(original, part)):
+        return
+    with open(part, "xb", buffering=0, opener=_private) as target:
+        write(target)
+        os.fchmod(target.fileno(), 0o644)
+
+
+def _clone(original: Path, part: Path) -> bool:
+    """Make a file that shares the blocks of another, where the file system can."""
+    disks = (os.stat(original).st_dev, os.stat(part.parent).st_dev)
+    if disks in _CANNOT_CLONE:
+        return False
+    with open(original, "rb") as source, open(part, "xb", opener=_private) as target:
+        try:
+            fcntl.ioctl(target.fileno(), _FICLONE, source.fileno())
+            os.fchmod(target.fileno(), 0o644)
+            return True
+        except OSError:
+            _CANNOT_CLONE.add(disks)
+            part.unlink()
+            return False
+
+
+def _link(original: Path, part: Path) -> bool:
+    """Make a second name for a file, where this process could not write through it."""
+    if os.access(original, os.W_OK):
+        return False
+    try:
+        os.link(original, part)
+    except OSError:
+        return False
+    return True
+
+
+class _Disks:
+    """Makes many files durable: one by one when they are few, else each disk as a whole."""
+
+    def __init__(self) -> None:
+        self._watched: dict[int, int] = {}
+
+    def __enter__(self) -> _Disks:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for fd in self._watched.values():
+            os.close(fd)
+
+    def watch(self, folder: Path) -> None:
+        """Open the folder's disk: it tells only of errors after that."""
+        disk = os.stat(folder).st_dev
+        if disk not in self._watched:
+            self._watched[disk] = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+
+    def sync(self, paths: Collection[Path]) -> None:
+        if len(paths) > _FEW and all(_sync_disk(fd) for fd in self._watched.values()):
+            return
+        for path in paths:
+            fd = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+
+
+def _sync_disk(fd: int) -> bool:
+    """Make all that was written to a disk durable; False where the system cannot."""
+    import ctypes  # only here: starting costs little
+
+    system = ctypes.CDLL(None, use_errno=True)
+    if not hasattr(system, "syncfs"):
+        return False
+    if system.syncfs(fd) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    return True
 
 
 def _private(path: str, flags: int) -> int:

@@ -11,7 +11,7 @@ from keepfit.core.clocks import duration
 
 ColumnType = Literal["timestamp", "date", "category", "text", "integer", "number", "bool"]
 Role = Literal["event time", "label", "key"]
-SETTINGS = ("from", "fresh", "known_after")
+SETTINGS = ("from", "query", "fresh", "known_after")
 """The keys under [data.NAME] in keepfit.toml that are not columns."""
 
 
@@ -38,7 +38,9 @@ class Dataset(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     source: str
-    """Path or glob of Parquet or CSV files, relative to the project."""
+    """Path or glob of Parquet or CSV files, relative to the project; with `query`, the address of a database."""
+    query: str | None = None
+    """What to ask the database for the rows."""
     columns: dict[str, Column]
     fresh: str | None = None
     """How old the newest row may be before an alert."""

@@ -55,10 +55,18 @@ def observed(frame: pl.DataFrame, contrasts: Sequence[Contrast]) -> list[float]:
     """The same figures for another table; NaN where it has no value to go by."""
     present = set(frame.columns)
     row = frame.select(
-        (_figure(c.column, c.what, c.level) if c.column in present else pl.lit(None)).cast(pl.Float64).alias(str(i))
+        (figure(c.column, c.what, c.level) if c.column in present else pl.lit(None)).cast(pl.Float64).alias(str(i))
         for i, c in enumerate(contrasts)
     ).row(0)
     return [math.nan if value is None else float(value) for value in row]
+
+
+def figure(column: str, what: str, level: str | None) -> pl.Expr:
+    """One figure of a column: its mean, its share of missing values, or the share of one level."""
+    value = pl.col(column)
+    if level is not None:
+        return (value == level).mean()
+    return value.is_null().mean() if what == "missing" else value.cast(pl.Float64).mean()
 
 
 def _contrasts(frame: pl.DataFrame, column: str) -> list[tuple[str, str | None, pl.Expr]]:
@@ -69,14 +77,7 @@ def _contrasts(frame: pl.DataFrame, column: str) -> list[tuple[str, str | None, 
     elif dtype == pl.String():
         top = frame[column].drop_nulls().value_counts(sort=True).sort("count", column, descending=[True, False])
         found += [(f"share of {level}", level) for level in top[column].head(LEVELS).to_list()]
-    return [(what, level, _figure(column, what, level)) for what, level in found]
-
-
-def _figure(column: str, what: str, level: str | None) -> pl.Expr:
-    value = pl.col(column)
-    if level is not None:
-        return (value == level).mean()
-    return value.is_null().mean() if what == "missing" else value.cast(pl.Float64).mean()
+    return [(what, level, figure(column, what, level)) for what, level in found]
 
 
 def _number(value: Any) -> float:

@@ -9,8 +9,10 @@ from pathlib import Path
 import polars as pl
 
 from keepfit.core.clocks import duration, utc
-from keepfit.core.errors import DataError, NotFound, did_you_mean
+from keepfit.core.errors import DataError, did_you_mean
 from keepfit.datasets.dataset import ColumnType, Dataset
+from keepfit.datasets.source import no_files, source_of
+from keepfit.datasets.walk import walk
 
 DTYPES: dict[ColumnType, pl.DataType] = {
     "timestamp": pl.Datetime("us"),
@@ -27,15 +29,10 @@ MISSING = ("", "NA", "N/A", "nan", "NaN", "null", "None")
 
 def find_files(root: Path, dataset: Dataset) -> list[Path]:
     """The dataset's files, sorted; NotFound when there are none."""
-    source = root / dataset.source
-    files = sorted(source.rglob("*.parquet")) if source.is_dir() else sorted(root.glob(dataset.source))
-    files = [f for f in files if f.is_file()]
+    source = source_of(root, dataset)
+    files = [root / source.base / path for path in walk(root, source).paths()]
     if not files:
-        raise NotFound(
-            f"no file matches `{dataset.source}` of dataset `{dataset.name}`",
-            where=str(root),
-            hint=f"put the data there, or change `from` under [data.{dataset.name}] in keepfit.toml",
-        )
+        raise no_files(source, dataset)
     return files
 
 

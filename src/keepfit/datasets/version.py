@@ -1,124 +1,168 @@
-"""Data versions: which bytes a dataset consisted of, kept as objects and named by digest."""
+"""Data versions: which files a dataset consisted of, kept as a tree of objects and recorded as a fact."""
 
 from __future__ import annotations
 
-import os
+import re
 from collections.abc import Iterable
+from datetime import datetime
+from functools import partial
 from pathlib import Path
+from typing import IO
 
 import msgspec
 
-from keepfit.core.digests import digest_value
-from keepfit.core.errors import DataError
-from keepfit.core.files import write_file
-from keepfit.datasets.dataset import Dataset
-from keepfit.datasets.read import find_files
+from keepfit.core.digests import digest_bytes, digest_stream
+from keepfit.core.errors import DamagedObject, DataError, NotFound, did_you_mean
+from keepfit.core.files import Placing, place_files
+from keepfit.datasets.source import Source
+from keepfit.datasets.tree import Change, File, compare, reader, tree_files
 from keepfit.home import Home
-from keepfit.ledger import Move, fact
+from keepfit.ledger import Fact, Query
 from keepfit.objects import Objects
 
 
-class DataFile(msgspec.Struct, frozen=True):
-    """One file of a version."""
-
-    path: str
-    size: int
-    digest: str
-
-
 class DataVersion(msgspec.Struct, frozen=True, kw_only=True):
-    """A dataset as it was at one time: a manifest of files."""
+    """A dataset, or any files of the project, as they were at one time."""
 
     id: str
     dataset: str
-    files: list[DataFile]
+    """Its name; the path of files that belong to no dataset."""
+    number: int
+    time: datetime
+    actor: str
+    tree: str
+    """Digest of the tree's root."""
+    base: str
+    """The folder of the project that the tree's paths start from."""
+    pattern: str
+    files: int
+    bytes: int
+    rows: int | None = None
+    columns: dict[str, str] | None = None
+    """Name -> type, of a table."""
+    since: datetime | None = None
+    until: datetime | None = None
+    """First and last event, of a table with an event time."""
+    changed: dict[Change, int] = {}
+    """How many files differ from the version before."""
+    previous: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.dataset}@{self.number}"
 
     @property
-    def size(self) -> int:
-        """Bytes in all files."""
-        return sum(f.size for f in self.files)
+    def source(self) -> Source:
+        """Where its files are in the project."""
+        return Source(self.dataset, self.base, self.pattern)
 
 
-def version(home: Home, dataset: Dataset) -> DataVersion:
-    """Version the dataset as it is now: its bytes become objects, and a change becomes a fact.
+def subject_of(name: str) -> str:
+    """What facts of this dataset are about, and the name that points at its newest version."""
+    return f"data/{name}"
 
-    Unchanged files are recognised by size, times and inode, and not read again. The name
-    `data/<dataset>` points at the newest version. Raises NotFound when there is no file.
-    """
-    files = _stored(home, find_files(home.root, dataset))
-    subject = f"data/{dataset.name}"
-    newest = home.ledger.name(subject)
-    body = {"files": msgspec.to_builtins(files)}
-    found = fact(
-        "data",
-        subject,
-        time=home.clock.now(),
-        key=[subject, digest_value(files)],
-        actor=home.actor,
-        body=body,
-        refs={"previous": newest} if newest else {},
-        attributes={"files": len(files), "bytes": sum(f.size for f in files)},
-    )
-    if found.id != newest:
-        home.ledger.append([found], [Move(subject, newest, found.id)])
-    return DataVersion(id=found.id, dataset=dataset.name, files=files)
+
+def version_of(found: Fact) -> DataVersion:
+    """The version a fact tells of."""
+    told = {
+        "id": found.id,
+        "dataset": found.subject.removeprefix("data/"),
+        "time": found.time,
+        "actor": found.actor,
+        "tree": found.refs["tree"],
+        "previous": found.refs.get("previous"),
+    }
+    return msgspec.convert({**found.body, **told}, DataVersion)
 
 
 def find_version(home: Home, id: str) -> DataVersion:
     """The version recorded under this id; DataError when it is unknown."""
     found = home.ledger.get(id)
     if found is None or found.kind != "data":
-        raise DataError(f"`{id}` is not a data version", hint="keepfit status")
-    return DataVersion(
-        id=found.id,
-        dataset=found.subject.removeprefix("data/"),
-        files=msgspec.convert(found.body["files"], list[DataFile]),
+        raise DataError(f"`{id}` is not a data version", hint="keepfit data log")
+    return version_of(found)
+
+
+def newest_version(home: Home, name: str) -> DataVersion | None:
+    """The version that the dataset was last seen to be; None when it was never versioned."""
+    id = home.ledger.name(subject_of(name))
+    return find_version(home, id) if id else None
+
+
+def list_versions(home: Home, name: str) -> list[DataVersion]:
+    """All versions of a dataset, the oldest first."""
+    query = Query(kind="data", subject=subject_of(name), descending=False, limit=1_000_000)
+    return [version_of(f) for f in home.ledger.find(query)]
+
+
+def versioned(home: Home) -> list[str]:
+    """Names of everything that has a version."""
+    return [name.removeprefix("data/") for name in home.ledger.names("data/")]
+
+
+def next_number(home: Home, name: str) -> int:
+    """The number of the version that is added next."""
+    found = home.ledger.find(Query(kind="data", subject=subject_of(name), limit=1))
+    return int(found[0].body["number"]) + 1 if found else 1
+
+
+def resolve_version(home: Home, reference: str) -> DataVersion:
+    """The version that `NAME@3`, `NAME@-1` (the newest added), `NAME` or an id means; NotFound when there is none."""
+    name, at, number = reference.rpartition("@")
+    if not at or not re.fullmatch(r"-?\d+", number):
+        if newest := newest_version(home, reference):
+            return newest
+        found = home.ledger.get(reference) if reference.startswith("data-") else None
+        if found is None or found.kind != "data":
+            raise _no_version(home, reference, reference)
+        return version_of(found)
+    known = list_versions(home, name)
+    wanted = int(number)
+    numbers = [v.number for v in known]
+    if wanted < 0 and -wanted <= len(known):
+        return known[wanted]
+    if wanted in numbers:
+        return known[numbers.index(wanted)]
+    raise (
+        _no_version(home, name, reference)
+        if not known
+        else NotFound(
+            f"there is no version `{reference}`; `{name}` has versions {numbers[0]} to {numbers[-1]}",
+            hint=f"keepfit data log {name}",
+        )
     )
 
 
 def checkout(objects: Objects, data: DataVersion, folder: Path) -> list[Path]:
-    """Lay the version's files out below `folder`; gives their paths in order."""
-    paths = []
-    for file in data.files:
-        path = folder / file.path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with objects.open(file.digest) as source, path.open("wb") as target:
-            while block := source.read(1 << 20):
-                target.write(block)
-        paths.append(path)
-    return paths
+    """Lay the version's files out below a folder, not to outlast a crash; gives their paths in order."""
+    files = list(tree_files(objects, data.tree))
+    place_files((placing(objects, f, folder / f.path) for f in files), durable=False)
+    return [folder / f.path for f in files]
 
 
-class _Seen(msgspec.Struct, frozen=True, array_like=True):
-    """What the file system said of a file when it was last read."""
-
-    size: int
-    modified: int
-    changed: int
-    inode: int
-    digest: str
+def placing(objects: Objects, file: File, path: Path) -> Placing:
+    """How a file of a tree is put in place there; bytes that are not what they were are refused on the way."""
+    return Placing(path, objects.file(file.digest), partial(_write, objects, file))
 
 
-def _stored(home: Home, paths: Iterable[Path]) -> list[DataFile]:
-    cache = home.folder / "cache" / "files.json"
-    try:
-        seen = msgspec.json.decode(cache.read_bytes(), type=dict[str, _Seen])
-    except (OSError, msgspec.DecodeError):
-        seen = {}
-    now, files = dict(seen), []
-    for path in paths:
-        name = os.path.relpath(path, home.root)
-        if name.startswith(".."):
-            raise DataError(f"`{path}` is outside the project", where=str(home.root), hint="copy it below the project")
-        stat = path.stat()
-        marks = (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
-        before = seen.get(name)
-        if before and marks == (before.size, before.modified, before.changed, before.inode):
-            digest = before.digest
-        else:
-            digest = home.objects.put(path)
-            now[name] = _Seen(*marks, digest)
-        files.append(DataFile(name, stat.st_size, digest))
-    if now != seen:
-        write_file(cache, msgspec.json.encode(now))
-    return files
+def cache_of(home: Home, source: Source) -> Path:
+    """Where it is kept what is known of a source's files."""
+    return home.folder / "cache" / "data" / digest_bytes(source.name.encode())[:16]
+
+
+def count_changes(home: Home, before: str | None, after: str) -> dict[Change, int]:
+    """How many files differ between two trees, by how."""
+    counts: dict[Change, int] = {"added": 0, "modified": 0, "deleted": 0}
+    for found in compare(reader(home.objects), before, after):
+        counts[found.change] += 1
+    return counts
+
+
+def _write(objects: Objects, file: File, target: IO[bytes]) -> None:
+    with objects.open(file.digest) as source:
+        if digest_stream(source, target) != file.digest:
+            raise DamagedObject(f"the object of `{file.path}` is damaged", where=file.digest, hint="keepfit verify")
+
+
+def _no_version(home: Home, name: str, reference: str) -> NotFound:
+    known: Iterable[str] = versioned(home)
+    return NotFound(f"`{reference}` has no version", hint=did_you_mean(name, known) or f"keepfit data add {name}")

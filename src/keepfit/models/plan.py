@@ -10,9 +10,9 @@ import polars as pl
 
 from keepfit.core.clocks import duration, utc
 from keepfit.core.errors import NotEnoughData
+from keepfit.datasets.add import version
 from keepfit.datasets.dataset import Dataset
 from keepfit.datasets.read import find_files, known_at, read_files
-from keepfit.datasets.version import version
 from keepfit.home import Home
 from keepfit.models.task import Task
 from keepfit.models.train import TrainSpec

@@ -12,6 +12,7 @@ import polars as pl
 from keepfit.core.clocks import duration, iso, utc
 from keepfit.datasets.dataset import Dataset
 from keepfit.datasets.profile import Profile
+from keepfit.datasets.query import pin
 from keepfit.datasets.read import find_files, known_at, naive, read_files
 from keepfit.home import Home
 from keepfit.ledger import Fact, Point, Query, fact
@@ -126,6 +127,8 @@ def freshness(home: Home, datasets: Sequence[Dataset]) -> list[Symptom]:
     found = []
     for dataset in datasets:
         if dataset.fresh and dataset.event_time:
+            if dataset.query:
+                pin(home, dataset)  # only the database knows how fresh it is
             rows = known_at(read_files(find_files(home.root, dataset), dataset), dataset, home.clock.now())
             newest = rows.select(pl.col(dataset.event_time).max()).collect().item()
             if newest is None or naive(home.clock.now()) - newest > duration(dataset.fresh):

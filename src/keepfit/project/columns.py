@@ -10,6 +10,7 @@ from pathlib import PurePath
 from keepfit.core.clocks import duration
 from keepfit.core.errors import UsageError, did_you_mean
 from keepfit.core.toml import Key
+from keepfit.datasets.address import DATABASES, hidden
 from keepfit.datasets.dataset import Column, Dataset
 from keepfit.project.project import TASKS
 from keepfit.project.sections import Problem
@@ -54,7 +55,10 @@ def _dataset_rules(dataset: Dataset, key: Key) -> Iterator[Problem]:
         yield Problem(f"`{name}` is no name for a dataset", key, hint)
     if not dataset.columns:
         yield Problem(f"`{name}` declares no column", key, 'write a column such as age = { type = "number" }')
-    yield from _source_rules(dataset.source, (*key, "from"))
+    if dataset.query is None:
+        yield from _source_rules(dataset.source, (*key, "from"))
+    else:
+        yield from _query_rules(dataset.source, dataset.query, key)
     for extra in dataset.role("event time")[1:]:
         yield Problem(f"`{extra}` is a second event time beside `{dataset.event_time}`", (*key, extra))
     for setting, text in (("fresh", dataset.fresh), ("known_after", dataset.known_after)):
@@ -65,12 +69,32 @@ def _dataset_rules(dataset: Dataset, key: Key) -> Iterator[Problem]:
 
 def _source_rules(source: str, key: Key) -> Iterator[Problem]:
     path = PurePath(source)
-    if not path.parts:
+    if source.partition(":")[0] in DATABASES or "://" in source or source.startswith("$"):
+        yield Problem(f"`{hidden(source)}` is a database, and no `query` says what to read", key, _QUERY_HINT)
+    elif not path.parts:
         yield Problem(f"`{source}` is no path", key, 'write from = "data/*.parquet"')
     elif path.is_absolute() or ".." in path.parts:
         yield Problem(f"`{source}` is outside the project", key, "copy the data below the project's folder")
     elif any("**" in part and part != "**" for part in path.parts):
         yield Problem(f"`**` must stand alone between slashes in `{source}`", key, "write `data/**/*.parquet`")
+
+
+def _query_rules(source: str, query: str, key: Key) -> Iterator[Problem]:
+    here = (*key, "from")
+    scheme, colon, rest = source.partition(":")
+    if not query.strip():
+        yield Problem("`query` asks for nothing", (*key, "query"), 'write query = "SELECT ..."')
+    if source.startswith("$"):
+        if not source[1:].isidentifier():
+            yield Problem(f"`{source}` is no environment variable", here, 'write from = "$SHOP_DATABASE"')
+    elif not colon or scheme not in DATABASES:
+        known = did_you_mean(scheme, DATABASES) if colon else None
+        yield Problem(f"`{hidden(source)}` is no database that can be asked", here, known or _DATABASE_HINT)
+    elif hidden(source) != source:
+        hint = f'write from = "$SHOP_DATABASE" and keep the address there, or use PGPASSWORD with {hidden(source)}'
+        yield Problem("a password does not belong into keepfit.toml", here, hint)
+    elif not rest.strip("/"):
+        yield Problem(f"`{source}` names no database", here, _DATABASE_HINT)
 
 
 def _one_column(name: str, column: Column, dataset: Dataset, key: Key) -> Iterator[Problem]:
@@ -125,4 +149,6 @@ def _kind(column: Column) -> str:
     return "text" if column.type == "category" else column.type
 
 
+_QUERY_HINT = 'write query = "SELECT ..." below it'
+_DATABASE_HINT = 'write from = "sqlite:shop.db", "duckdb:shop.duckdb" or "postgresql://host/shop"'
 _TIME_HINT = 'give a timestamp column role = "event time"'

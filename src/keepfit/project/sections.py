@@ -35,7 +35,10 @@ class DataSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """A `[data.NAME]` section: these settings, and any number of columns."""
 
     source: str = msgspec.field(name="from")
-    """Path or glob of Parquet or CSV files, relative to the project."""
+    """Path or glob of Parquet or CSV files, relative to the project; or, with `query`, a database: `sqlite:shop.db`,
+    `duckdb:shop.duckdb`, `postgresql://host/shop`, or `$NAME` for an address in an environment variable."""
+    query: str | None = None
+    """SELECT that gives the rows, in an order that it says; each version keeps its result."""
     fresh: str | None = None
     """How old the newest row may be before an alert."""
     known_after: str | None = None
