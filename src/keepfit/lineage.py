@@ -12,9 +12,8 @@ from keepfit.core.errors import NotFound
 from keepfit.home import Home
 from keepfit.ledger import Fact
 from keepfit.models.model import find_model, summary_of
-from keepfit.objects import read
 from keepfit.project import Project
-from keepfit.runs.environment import Environment
+from keepfit.runs.environment import read_environment
 from keepfit.runs.run import Run, find_run
 from keepfit.serving.log import find_prediction
 
@@ -70,7 +69,7 @@ def _model(project: Project, home: Home, id: str) -> list[Link]:
 
 
 def _run(home: Home, run: Run) -> list[Link]:
-    environment = msgspec.json.decode(read(home.objects, run.environment), type=Environment)
+    environment = read_environment(home.objects, run.environment)
     links = [Link(kind="run", id=run.id, text=_run_text(home, run), detail={"key": run.key, "spec": run.spec})]
     for name, id in run.data.items():
         found = _fact(home, id)

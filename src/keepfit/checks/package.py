@@ -16,7 +16,7 @@ from keepfit.ledger import Fact
 from keepfit.objects import read
 from keepfit.packages.unpack import unpack
 from keepfit.runs.execute import execute, keep_environment
-from keepfit.runs.run import Plan
+from keepfit.runs.run import Plan, find_run
 
 
 def check_package(home: Home, package: Fact, settings: CheckSettings) -> list[Gate]:
@@ -28,7 +28,7 @@ def check_package(home: Home, package: Fact, settings: CheckSettings) -> list[Ga
         spec={"package": digest},
         code={},
         data={},
-        environment=keep_environment(home),
+        environment=keep_environment(home, find_run(home, package.refs["run"]).code),
     )
     try:
         run = execute(home, plan, prepare=lambda folder: _laid_out(home, digest, folder))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -18,7 +18,7 @@ from keepfit.home import Home
 from keepfit.ledger import fact
 from keepfit.ledger.fact import fact_id
 from keepfit.objects import read
-from keepfit.runs.environment import environment, pinned
+from keepfit.runs.environment import CACHE, environment, pinned
 from keepfit.runs.run import Plan, Run, run_of
 
 _ERRORS = {e.code: e for e in (ContractBroken, DataError, NotEnoughData, UserCodeError, PackageError)}
@@ -60,9 +60,10 @@ def keep_code(home: Home, root: Path, files: Sequence[Path]) -> dict[str, str]:
     return {path.as_posix(): home.objects.put(root / path) for path in files}
 
 
-def keep_environment(home: Home) -> str:
-    """Keep the description of this environment as an object; its digest."""
-    return home.objects.put(canonical(environment()))
+def keep_environment(home: Home, code: Mapping[str, str]) -> str:
+    """Keep the description of this environment, as far as this code can need it, as an object; its digest."""
+    texts = [read(home.objects, digest) for path, digest in code.items() if path.endswith(".py")]
+    return home.objects.put(canonical(environment(texts, cache=home.folder / CACHE)))
 
 
 def lay_out_code(home: Home, code: dict[str, str], folder: Path) -> None:
