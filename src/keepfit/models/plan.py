@@ -43,6 +43,7 @@ def plan_training(
         parameters=settings.parameters,
         seed=settings.seed,
         trust=settings.trust,
+        pickle=settings.pickle,
         known=known,
         start=end - duration(settings.window) if end and settings.window else None,
         test_from=end - duration(test) if end and not test.endswith("%") else None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import re
@@ -13,6 +14,11 @@ from keepfit.core.errors import PackageError, UserCodeError
 
 _PLAIN = re.compile(r"(sklearn|numpy|scipy|builtins|collections)\.|functools\.partial$")
 _EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+def takes(model: object) -> bool:
+    """Whether it may be scikit-learn's: whatever no other format takes."""
+    return True
 
 
 def dump(model: object, trust: Sequence[str]) -> bytes:
@@ -73,12 +79,22 @@ def _renumber(node: Any, ids: dict[int, int], files: dict[str, str]) -> None:
             _renumber(item, ids, files)
     elif isinstance(node, dict):
         if isinstance(node.get("__id__"), int):
-            node["__id__"] = ids.setdefault(node["__id__"], len(ids) + 1)
+            own = -len(ids) - 1  # whether two equal numbers or texts are one object is the interpreter's affair
+            old = own if node.get("__loader__") == "JsonNode" else node["__id__"]
+            node["__id__"] = ids.setdefault(old, len(ids) + 1)
         if isinstance(node.get("file"), str):
             name = node["file"]
             node["file"] = files.setdefault(name, f"{len(files) + 1}.{name.rpartition('.')[2]}")
-        for value in node.values():
+        for key, value in node.items():
+            if key == "_bin_mapper":
+                _forget_threads(value)
             _renumber(value, ids, files)
+
+
+def _forget_threads(mapper: Any) -> None:
+    """HistGradientBoosting notes with how many threads it sorted values into bins; it predicts without."""
+    with contextlib.suppress(LookupError, TypeError):
+        mapper["content"]["content"]["n_threads"]["content"] = "1"
 
 
 def _skops() -> Any:

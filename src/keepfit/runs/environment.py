@@ -32,6 +32,7 @@ _BESIDE: dict[str, tuple[str, ...]] = {
     "scikit-learn": ("skops",),
     "lightgbm": ("scikit-learn", "pandas"),
     "xgboost": ("scikit-learn", "pandas"),
+    "xgboost-cpu": ("scikit-learn", "pandas"),
     "pandas": ("pyarrow",),
 }
 """What a library, or keepfit with it, also uses where it is installed, though it does not require it."""

@@ -19,6 +19,7 @@ from keepfit.ledger import fact
 from keepfit.ledger.fact import fact_id
 from keepfit.objects import read
 from keepfit.runs.environment import CACHE, environment, pinned
+from keepfit.runs.evidence import Evidence, completed, gather
 from keepfit.runs.run import Plan, Run, run_of
 
 _ERRORS = {e.code: e for e in (ContractBroken, DataError, NotEnoughData, UserCodeError, PackageError)}
@@ -40,9 +41,10 @@ def execute(home: Home, plan: Plan, *, prepare: Callable[[Path], None] | None = 
             _lay_out(home, plan, folder)
             if prepare:
                 prepare(folder)
-            started = time.monotonic()
+            evidence, started = gather(home, plan.code), time.monotonic()
             outputs = _run(home, plan, folder)
-            return _record(home, plan, outputs, time.monotonic() - started)
+            seconds = time.monotonic() - started
+            return _record(home, plan, outputs, seconds, completed(evidence, home, folder, plan.environment))
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -106,7 +108,7 @@ def _failure(plan: Plan, folder: Path, outcome: Outcome) -> KeepfitError:
     return error(told["message"] or "", where=told["where"], hint=told["hint"])
 
 
-def _record(home: Home, plan: Plan, outputs: dict[str, str], seconds: float) -> Run:
+def _record(home: Home, plan: Plan, outputs: dict[str, str], seconds: float, evidence: Evidence) -> Run:
     found = fact(
         "run",
         plan.subject,
@@ -123,8 +125,9 @@ def _record(home: Home, plan: Plan, outputs: dict[str, str], seconds: float) -> 
             "threads": plan.threads,
             "seconds": round(seconds, 3),
             "outputs": outputs,
+            "evidence": msgspec.to_builtins(evidence),
         },
-        refs={"environment": plan.environment, **{f"data/{n}": id for n, id in plan.data.items()}},
+        refs={"environment": plan.environment, **evidence.refs, **{f"data/{n}": id for n, id in plan.data.items()}},
         attributes={"seconds": round(seconds, 3), "module": plan.module},
     )
     return run_of(home.ledger.append([found])[0])

@@ -38,7 +38,7 @@ class Installed(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     version: str
     digest: str
-    """Of every file's path and digest as recorded; of the files themselves where it is editable; empty without record."""
+    """Of each file's path and recorded hash; of the files where it is editable; empty without record."""
     place: str
     """Its `.dist-info` folder."""
     sources: list[str]
