@@ -46,11 +46,15 @@ def dump(model: object, trust: Sequence[str]) -> bytes:
 
 
 def load(content: bytes, trust: Sequence[str]) -> Any:
-    """The model; PackageError when the bytes hold a class that is neither scikit-learn's nor trusted."""
-    strange = _untrusted(content, trust)
-    if strange:
-        raise PackageError(f"the model holds `{strange[0]}`, which it may not")
-    return _skops().loads(content, trusted=_skops().get_untrusted_types(data=content))
+    """The model; PackageError for damaged bytes, or for a class that is neither scikit-learn's nor trusted."""
+    io_ = _skops()
+    try:
+        strange = _untrusted(content, trust)
+        if not strange:
+            return io_.loads(content, trusted=io_.get_untrusted_types(data=content))
+    except Exception as problem:
+        raise PackageError(f"the model cannot be loaded: {problem}") from problem
+    raise PackageError(f"the model holds `{strange[0]}`, which it may not")
 
 
 def _untrusted(content: bytes, trust: Sequence[str]) -> list[str]:
