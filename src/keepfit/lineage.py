@@ -79,6 +79,9 @@ def _run(home: Home, run: Run) -> list[Link]:
         links.append(Link(kind="data", id=id, text=text, detail={"files": files}))
     for path, digest in run.code.items():
         links.append(Link(kind="code", id=short(digest), text=path, detail={"object": digest}))
+    if git := run.evidence.git:
+        text = f"on {git.branch or 'no branch'}, " + ("with changes that were not committed" if git.dirty else "as is")
+        links.append(Link(kind="commit", id=short(git.commit), text=text, detail=msgspec.to_builtins(git)))
     text = f"Python {environment.python} on {environment.platform}, {len(environment.packages)} packages"
     links.append(
         Link(kind="environment", id=short(run.environment), text=text, detail=msgspec.to_builtins(environment))

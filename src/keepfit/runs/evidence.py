@@ -13,6 +13,7 @@ from keepfit.runs.code import Snapshot, snapshot
 from keepfit.runs.environment import CACHE, complete, read_environment
 from keepfit.runs.installed import installed
 from keepfit.runs.machine import LEFT, Machine
+from keepfit.runs.sources import keep_sources
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,6 +23,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     installed: str = ""
     """Object digest of the environment with everything that was installed."""
     machine: Machine | None = None
+    sources: dict[str, str] = {}
+    """Package -> object digest of its archive, where no index gives it."""
     beyond: list[str] = []
     """Packages that the process imported though neither the code's imports nor their requirements name them."""
 
@@ -29,7 +32,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     def refs(self) -> dict[str, str]:
         """The objects it rests on."""
         kept = {"installed": self.installed, "diff": self.git.diff if self.git else ""}
-        return {role: digest for role, digest in kept.items() if digest}
+        sources = {f"source/{name}": digest for name, digest in self.sources.items()}
+        return {role: digest for role, digest in kept.items() if digest} | sources
 
 
 def gather(home: Home, code: Mapping[str, str]) -> Evidence:
@@ -49,4 +53,9 @@ def completed(evidence: Evidence, home: Home, folder: Path, environment: str) ->
     modules, named = set(found.modules), read_environment(home.objects, environment).packages
     packages = installed(home.folder / CACHE)
     beyond = [name for name, p in packages.items() if name not in named and not modules.isdisjoint(p.modules)]
-    return msgspec.structs.replace(evidence, machine=msgspec.structs.replace(found, modules=[]), beyond=beyond)
+    return msgspec.structs.replace(
+        evidence,
+        machine=msgspec.structs.replace(found, modules=[]),
+        sources=keep_sources(home, [packages[n] for n in [*named, *beyond] if n in packages]),
+        beyond=beyond,
+    )

@@ -38,7 +38,7 @@ def execute(home: Home, plan: Plan, *, prepare: Callable[[Path], None] | None = 
         folder = home.folder / "work" / plan.key[:16]
         shutil.rmtree(folder, ignore_errors=True)
         try:
-            _lay_out(home, plan, folder)
+            lay_out(home, plan, folder)
             if prepare:
                 prepare(folder)
             evidence, started = gather(home, plan.code), time.monotonic()
@@ -76,7 +76,8 @@ def lay_out_code(home: Home, code: dict[str, str], folder: Path) -> None:
         path.write_bytes(read(home.objects, digest))
 
 
-def _lay_out(home: Home, plan: Plan, folder: Path) -> None:
+def lay_out(home: Home, plan: Plan, folder: Path) -> None:
+    """What a step finds in its folder: `spec.json`, `code/`, `data/` and an empty `out/`."""
     (folder / "out").mkdir(parents=True)
     (folder / "spec.json").write_bytes(msgspec.json.encode(plan.spec))
     lay_out_code(home, plan.code, folder / "code")
@@ -93,11 +94,11 @@ def _run(home: Home, plan: Plan, folder: Path) -> dict[str, str]:
         home.engine.cancel(ticket)
         raise
     if outcome.exit_code != 0:
-        raise _failure(plan, folder, outcome)
+        raise failure(plan, folder, outcome)
     return {p.name: home.objects.put(p) for p in sorted((folder / "out").iterdir())}
 
 
-def _failure(plan: Plan, folder: Path, outcome: Outcome) -> KeepfitError:
+def failure(plan: Plan, folder: Path, outcome: Outcome) -> KeepfitError:
     try:
         told = msgspec.json.decode((folder / "error.json").read_bytes(), type=dict[str, str | None])
     except (OSError, msgspec.DecodeError):

@@ -22,6 +22,8 @@ _EXTRA = re.compile(r"""\bextra\s*==\s*["']([\w.-]+)["']""")
 _OWN = re.compile(r"\.dist-info/(?:RECORD|INSTALLER|REQUESTED|direct_url\.json|uv_\w+\.json)$|\.pyc$")
 """What installers add of their own: left out, so that pip and uv give one identity for one wheel."""
 
+_MODULES = (".py", ".so", ".pyd")
+
 
 class Requirement(msgspec.Struct, frozen=True, array_like=True):
     """What a distribution asks for."""
@@ -43,6 +45,8 @@ class Installed(msgspec.Struct, frozen=True, kw_only=True):
     """Its `.dist-info` folder."""
     sources: list[str]
     """The folders an editable one is imported from."""
+    local: bool
+    """Whether it came from a folder, file or address instead of an index."""
     modules: list[str]
     """Top-level names it can be imported by."""
     requires: list[Requirement]
@@ -74,6 +78,13 @@ def installed(cache: Path | None = None) -> dict[str, Installed]:
     return dict(sorted(found.items()))
 
 
+def distributions_in(folder: Path) -> dict[str, Installed]:
+    """Name -> distribution, of those in one folder for packages."""
+    places = (folder / name for name in sorted(os.listdir(folder)) if _FOLDER.match(name))
+    found = [_read_distribution(place) for place in places]
+    return {d.name: d for d in found}
+
+
 def normal(name: str) -> str:
     """The one spelling of a distribution's name (PEP 503)."""
     return re.sub(r"[-_.]+", "-", name).lower()
@@ -94,15 +105,28 @@ def recorded(place: Path) -> list[tuple[str, str]]:
 
 
 def source_files(folder: str) -> Iterator[tuple[str, os.stat_result]]:
-    """Relative path and stat of each file of an editable distribution; hidden ones and environments are passed over."""
-    for root, folders, names in os.walk(folder):
-        keep = [f for f in folders if not f.startswith((".", "__pycache__", "node_modules"))]
-        folders[:] = sorted(f for f in keep if not os.path.exists(os.path.join(root, f, "pyvenv.cfg")))
-        for name in sorted(names):
-            if not name.startswith(".") and not name.endswith(".pyc"):
-                path = os.path.join(root, name)
-                if os.path.isfile(path):
-                    yield os.path.relpath(path, folder), os.stat(path)
+    """Relative path and stat of each file of an editable distribution: its modules, and all that is in its packages."""
+    for top in _tops(folder):
+        path = os.path.join(folder, top)
+        if not os.path.isdir(path):
+            yield top, os.stat(path)
+        for root, folders, names in os.walk(path):
+            folders[:] = sorted(f for f in folders if not f.startswith((".", "__pycache__")))
+            for name in sorted(names):
+                file = os.path.join(root, name)
+                if not name.startswith(".") and not name.endswith(".pyc") and os.path.isfile(file):
+                    yield os.path.relpath(file, folder), os.stat(file)
+
+
+def _tops(folder: str) -> list[str]:
+    """What can be imported from a folder: modules, and folders with any in them."""
+    found = []
+    for entry in os.scandir(folder):
+        package = entry.is_dir() and entry.name.isidentifier()
+        names = os.listdir(entry) if package else [entry.name]
+        if any(name.endswith(_MODULES) for name in names):
+            found.append(entry.name)
+    return sorted(found)
 
 
 def _places() -> Iterator[str]:
@@ -139,7 +163,7 @@ def _read_distribution(place: Path) -> Installed:
         files = []
     sources = _sources(place, files)
     if sources:
-        modules = [n for folder in sources for n in os.listdir(folder) if n[0] not in "._"]
+        modules = [n for folder in sources for n in _tops(folder)]
         content = [(p, digest_file(Path(f, p))) for f in sources for p, _ in source_files(f)]
         digest = digest_value(content)
     else:
@@ -153,6 +177,7 @@ def _read_distribution(place: Path) -> Installed:
         digest=digest,
         place=str(place),
         sources=sources,
+        local=(place / "direct_url.json").exists(),
         modules=sorted(t for t in tops if t.isidentifier()) or [name.replace("-", "_")],
         requires=requires,
     )

@@ -73,6 +73,23 @@ def run_of(found: Fact, *, known: bool = False) -> Run:
     )
 
 
+def plan_of(home: Home, run: Run) -> Plan:
+    """The plan that a run was made by; NotFound when the ledger does not have it."""
+    found = home.ledger.get(run.id)
+    if found is None:
+        raise NotFound(f"there is no run `{run.id}`", hint="keepfit status")
+    return Plan(
+        subject=run.subject,
+        module=found.body["module"],
+        spec=run.spec,
+        code=run.code,
+        data=run.data,
+        environment=run.environment,
+        seed=found.body["seed"],
+        threads=found.body["threads"],
+    )
+
+
 def find_run(home: Home, id: str) -> Run:
     """The run with this id; NotFound when there is none."""
     found = home.ledger.get(id)
