@@ -35,7 +35,7 @@ def _in_tables(before: pl.DataFrame, after: pl.DataFrame) -> str:
         wrong = old.ne_missing(new).arg_true()
         if len(wrong):
             row = int(wrong[0])
-            most = f", by at most {(old - new).abs().max()}" if old.dtype.is_float() else ""
+            most = f", by at most {(old - new).abs().max()!r}" if old.dtype.is_float() else ""
             told = f"column `{column}`, row {row}: {old[row]!r} before, {new[row]!r} now"
             return f"{told} ({len(wrong):,} of {len(old):,} rows differ{most})"
     return "the same rows, written otherwise"
@@ -56,5 +56,5 @@ def _in_values(before: Any, after: Any, path: str) -> str:
 
 
 def _short(value: object) -> str:
-    text = repr(value)
+    text = f"{value!r}"
     return text if len(text) <= 60 else f"{text[:60]}..."

@@ -1,4 +1,4 @@
-"""Doing a run again from what was kept - code, data, environment - and holding everything it makes against the record."""
+"""A run done again from what was kept: code, data and environment; all it makes is held against the record."""
 
 from __future__ import annotations
 
