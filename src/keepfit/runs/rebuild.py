@@ -52,16 +52,21 @@ def rebuild(
 def _interpreter(wanted: Environment, folder: Path, told: Callable[[str], None]) -> Path:
     """An empty environment's interpreter of the recorded version; NotFound when there is none."""
     told(f"environment: Python {wanted.python}")
-    own = sys.version.split()[0] == wanted.python
-    uv = shutil.which("uv")
-    if uv and not own:
-        _run([uv, "venv", "--quiet", "--python", wanted.python, str(folder)])
+    own, uv = sys.version.split()[0] == wanted.python, shutil.which("uv")
+    venv = ["-I", "-m", "venv", "--without-pip", "--symlinks", str(folder)]
+    if own:
+        command = [sys.executable, *venv]
+    elif uv:
+        command = [uv, "venv", "--quiet", "--python", wanted.python, str(folder)]
     else:
-        name = f"python{wanted.python.rpartition('.')[0]}"
-        _run([sys.executable if own else name, "-I", "-m", "venv", "--without-pip", "--symlinks", str(folder)])
+        command = [f"python{wanted.python.rpartition('.')[0]}", *venv]
     python = folder / "bin" / "python"
-    found = _run([str(python), "-I", "-c", "import sys; print(sys.version.split()[0])"]) if python.exists() else ""
-    if found.strip() != wanted.python:
+    try:
+        _run(command)
+        found = _run([str(python), "-I", "-c", "import sys; print(sys.version.split()[0])"]).strip()
+    except NotFound:
+        found = ""
+    if found != wanted.python:
         raise NotFound(
             f"Python {wanted.python}, which the run used, is not here", hint=f"uv python install {wanted.python}"
         )
