@@ -69,8 +69,8 @@ def _shown(text: str | None) -> str:
 
 def _environment(proof: Proof) -> list[str]:
     where = "this one" if proof.how == "current" else "rebuilt"
-    state = f"{len(proof.changes)} changes from the recorded one" if proof.changes else "as recorded"
-    lines = [f"environment  {where}: {proof.packages} packages, {state}"]
+    lines = [f"environment  {where}: {proof.packages} packages, {'not all ' if proof.changes else ''}as recorded"]
+    lines += [f"             {change}" for change in proof.changes]
     if proof.machine:
         lines.append(f"machine      {proof.machine.cpu}, {proof.machine.libc}")
     return [*lines, f"took         {proof.seconds:.1f} s"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 import re
@@ -13,6 +12,9 @@ from typing import Any
 from keepfit.core.errors import PackageError, UserCodeError
 
 _PLAIN = re.compile(r"(sklearn|numpy|scipy|builtins|collections)\.|functools\.partial$")
+_THREADS = {"n_jobs": "null", "n_threads": "1"}
+"""How many threads a model was made with is not written; it answers with one. A forest adds up the answers of its trees
+in the order in which they come: with several threads, the last bits would be chance."""
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
@@ -90,15 +92,9 @@ def _renumber(node: Any, ids: dict[int, int], files: dict[str, str]) -> None:
             name = node["file"]
             node["file"] = files.setdefault(name, f"{len(files) + 1}.{name.rpartition('.')[2]}")
         for key, value in node.items():
-            if key == "_bin_mapper":
-                _forget_threads(value)
+            if key in _THREADS and isinstance(value, dict) and value.get("__loader__") == "JsonNode":
+                value["content"] = _THREADS[key]
             _renumber(value, ids, files)
-
-
-def _forget_threads(mapper: Any) -> None:
-    """HistGradientBoosting notes with how many threads it sorted values into bins; it predicts without."""
-    with contextlib.suppress(LookupError, TypeError):
-        mapper["content"]["content"]["n_threads"]["content"] = "1"
 
 
 def _skops() -> Any:
