@@ -30,16 +30,16 @@ VALUE = X["b"].to_numpy() * 2 + RANDOM.normal(size=400)
 
 
 def quiet(**settings: Any) -> dict[str, Any]:
-    return {"n_estimators": 8, "verbose": -1, **settings}
+    return {"n_estimators": 8, "verbose": -1, "n_jobs": 1, **settings}
 
 
 def boosted(y: np.ndarray) -> lightgbm.Booster:
-    settings = {"objective": "binary", "verbose": -1, "num_threads": 3}
+    settings = {"objective": "binary", "verbose": -1, "num_threads": 2}
     return lightgbm.train(settings, lightgbm.Dataset(X.to_numpy(), label=y), 8)
 
 
 def stopped_early() -> xgboost.XGBClassifier:
-    model = xgboost.XGBClassifier(n_estimators=60, learning_rate=0.9, early_stopping_rounds=2)
+    model = xgboost.XGBClassifier(n_jobs=1, n_estimators=60, learning_rate=0.9, early_stopping_rounds=2)
     return model.fit(X[:300], TWO[:300], eval_set=[(X[300:], TWO[300:])], verbose=False)
 
 
@@ -51,16 +51,20 @@ MODELS: dict[str, tuple[str, Any, Any]] = {
     "lightgbm two": ("model.lightgbm.txt", lightgbm.LGBMClassifier(**quiet()), TWO),
     "lightgbm three": ("model.lightgbm.txt", lightgbm.LGBMClassifier(**quiet()), THREE),
     "lightgbm value": ("model.lightgbm.txt", lightgbm.LGBMRegressor(**quiet()), VALUE),
-    "xgboost two": ("model.xgboost.ubj", xgboost.XGBClassifier(n_estimators=8), TWO),
-    "xgboost three": ("model.xgboost.ubj", xgboost.XGBClassifier(n_estimators=8), THREE),
-    "xgboost value": ("model.xgboost.ubj", xgboost.XGBRegressor(n_estimators=8), VALUE),
+    "xgboost two": ("model.xgboost.ubj", xgboost.XGBClassifier(n_estimators=8, n_jobs=1), TWO),
+    "xgboost three": ("model.xgboost.ubj", xgboost.XGBClassifier(n_estimators=8, n_jobs=1), THREE),
+    "xgboost value": ("model.xgboost.ubj", xgboost.XGBRegressor(n_estimators=8, n_jobs=1), VALUE),
     "xgboost linear": ("model.xgboost.ubj", xgboost.XGBClassifier(n_estimators=8, booster="gblinear", n_jobs=1), TWO),
     "lightgbm chain": (
         "model.chain.zip",
         make_pipeline(StandardScaler().set_output(transform="pandas"), lightgbm.LGBMClassifier(**quiet())),
         TWO,
     ),
-    "xgboost chain": ("model.chain.zip", make_pipeline(StandardScaler(), xgboost.XGBClassifier(n_estimators=8)), TWO),
+    "xgboost chain": (
+        "model.chain.zip",
+        make_pipeline(StandardScaler(), xgboost.XGBClassifier(n_estimators=8, n_jobs=1)),
+        TWO,
+    ),
 }
 
 

@@ -10,9 +10,6 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-import polars as pl
-
 from keepfit.core.errors import PackageError, UserCodeError
 
 _MACHINE = re.compile(r"^\[(num_threads|machines|machine_list_filename|local_listen_port): .*\]$", re.M)
@@ -42,6 +39,8 @@ class Trees:
                 "the LightGBM model has no objective that gives probabilities",
                 hint='train it with objective "binary" or "multiclass"',
             )
+        import numpy as np
+
         positive = self.predict(X)
         return np.column_stack([1.0 - positive, positive])
 
@@ -70,7 +69,8 @@ def load(content: bytes, trust: Sequence[str]) -> Trees:
 
 
 def _numbers(X: Any) -> Any:
-    return X.to_numpy() if isinstance(X, pl.DataFrame) else X
+    """polars as numpy; pandas stays as it is, for its categories mean something to LightGBM."""
+    return X.to_numpy() if type(X).__module__.startswith("polars.") else X
 
 
 def _lightgbm() -> Any:

@@ -9,9 +9,6 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-import polars as pl
-
 from keepfit.core.errors import PackageError, UserCodeError
 
 
@@ -37,6 +34,8 @@ class Trees:
                 f"the XGBoost objective `{self._objective}` gives no probabilities",
                 hint='train it with objective "binary:logistic" or "multi:softprob"',
             )
+        import numpy as np
+
         positive = self.predict(X)
         return np.column_stack([1.0 - positive, positive])
 
@@ -44,9 +43,8 @@ class Trees:
         """As it was in training: by name if names were known then."""
         names = self._booster.feature_names
         if names is None:
-            X = X.to_numpy() if isinstance(X, pl.DataFrame) or hasattr(X, "iloc") else X
-            return _xgboost().DMatrix(X)
-        if isinstance(X, np.ndarray):
+            return _xgboost().DMatrix(X.to_numpy() if hasattr(X, "columns") else X)
+        if not hasattr(X, "columns"):
             return _xgboost().DMatrix(X, feature_names=names)
         return _xgboost().DMatrix(X, enable_categorical=True)
 
