@@ -131,7 +131,7 @@ print(digest_bytes(t.formats.dump(t.boosted(t.TWO), [])[1]), digest_bytes(t.form
 def test_equal_models_have_equal_bytes_in_fresh_processes_in_other_folders(tmp_path: Path) -> None:
     def digests(seed: str, threads: str) -> list[str]:
         (tmp_path / seed).mkdir()
-        environment = {**os.environ, "PYTHONHASHSEED": seed, "OMP_NUM_THREADS": threads}
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "OMP_NUM_THREADS": threads, "OMP_WAIT_POLICY": "passive"}
         command = [sys.executable, "-c", MAKE, str(Path(__file__).parent)]
         done = subprocess.run(command, env=environment, cwd=tmp_path / seed, check=True, capture_output=True, text=True)
         return done.stdout.split()

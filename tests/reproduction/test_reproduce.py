@@ -33,7 +33,7 @@ from keepfit.releases.release import release
 from keepfit.reproduction import reproduce as module
 from keepfit.reproduction.proof import ENVELOPE_TYPE, Proof
 from keepfit.reproduction.reproduce import reproduce
-from keepfit.runs.environment import Package, complete
+from keepfit.runs.environment import Package, complete, read_environment
 from keepfit.runs.run import find_run
 from keepfit.serving.journal import Journal, Source, packed
 
@@ -114,14 +114,14 @@ def test_code_that_changed_since_is_restored(tmp_path: Path, shops: Shops) -> No
     assert reproduce(place, "shop", "shop@1")[0].equal
 
 
-def predicted(place: Home, name: str, package: str, live: str) -> str:
+def predicted(place: Home, name: str, package: str, live: str, *, wrong: float = 0.0) -> str:
     """A prediction in the log, as an endpoint would have answered; its id."""
     folder = place.folder / "pins" / "x"
     unpack(place, package, folder)
     scorer = load(folder)
     row = scorer.golden().head(1)
     inputs = row.select(list(scorer.manifest.inputs))
-    values = scorer.predict(inputs, {}).tolist()
+    values = (scorer.predict(inputs, {}) + wrong).tolist()
     types = {n: c.type for n, c in scorer.manifest.inputs.items()}
     at = int(inputs["at"].dt.timestamp("us")[0])
     columns = [[at] if t == "timestamp" else inputs[n].to_list() for n, t in types.items()]
@@ -146,6 +146,28 @@ def test_package_release_and_prediction_lead_to_the_same_run(tmp_path: Path, sho
     names = [o.name for o in proof.outputs]
     assert names[-1] == "prediction p-asked" and "model.chain.zip in the package" in names
     assert proof.outputs[-1].recorded == proof.outputs[-1].made != ""
+
+
+def test_an_answer_that_was_another_is_told(tmp_path: Path, shops: Shops) -> None:
+    place, model = shops.open(tmp_path, "linear")
+    package = steps.package(place, model)
+    live = release(place, "shop", package, reason="first")
+    asked = predicted(place, "shop", package.refs["package"], live.id, wrong=1e-16)
+    proof, _ = reproduce(place, "shop", asked)
+    assert not proof.equal and proof.difference.startswith("prediction p-asked: ")
+    assert "is not what this run made" in proof.cause
+
+
+def test_a_run_keeps_evidence(tmp_path: Path, shops: Shops) -> None:
+    place, model = shops.open(tmp_path, "linear")
+    run = find_run(place, model.run)
+    evidence = run.evidence
+    assert evidence.machine and evidence.machine.cpu and evidence.machine.blas and not evidence.machine.modules
+    named = read_environment(place.objects, run.environment).packages
+    whole = read_environment(place.objects, evidence.installed).packages
+    assert named.items() < whole.items() and "pytest" in whole
+    assert set(evidence.beyond) <= whole.keys() and not named.keys() & set(evidence.beyond)
+    assert all(place.objects.has(digest) for digest in evidence.refs.values())
 
 
 def test_what_does_not_repeat_is_told_with_place_and_cause(tmp_path: Path, shops: Shops) -> None:

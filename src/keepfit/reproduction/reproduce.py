@@ -220,11 +220,10 @@ def _explained(bench: _Bench, proof: Proof, run: Run) -> Proof:
 
 def _cause(bench: _Bench, proof: Proof, run: Run, files: Sequence[Output]) -> tuple[str, str]:
     """Why it may have come out otherwise, and what to do; done once more to see whether it repeats at all."""
+    if not files and run.spec.get("sides"):
+        return "the side rows joined to it have been replaced since, or are not kept any more", ""
     if not files:
-        return (
-            "rows that were joined to it came later, or are not kept any more",
-            "keepfit predict answers from files: the whole history is in them",
-        )
+        return "what was logged or packaged is not what this run made", f"keepfit why {proof.reference}"
     if changed := _environment_cause(bench):
         return changed, f"keepfit reproduce {proof.reference} --environment rebuild"
     bench.told("running it once more, to see whether it repeats here")

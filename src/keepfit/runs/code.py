@@ -16,7 +16,7 @@ LARGEST = 8 << 20
 """Bytes of uncommitted changes that are kept; of a larger difference, its beginning."""
 _PATIENCE = 10.0
 """Seconds for git to answer; a network drive may never."""
-_SAFE = ["-c", "core.fsmonitor=false", "-c", "core.quotePath=false"]
+_SAFE = ["--literal-pathspecs", "-c", "core.fsmonitor=false", "-c", "core.quotePath=false"]
 _QUIET = {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
 
 
