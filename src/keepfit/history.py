@@ -90,6 +90,7 @@ _TEXTS: dict[str, Callable[[Fact], str]] = {
     "release": lambda f: f"version {f.body['version']}: {f.body['reason']}",
     "alert": lambda f: f"{f.body['state']}, {f.body['severity']}: {f.body['text']}",
     "trigger": lambda f: f.body["reason"],
+    "reproduced": lambda f: "the same, bit for bit" if f.attributes["equal"] else f.body["difference"],
     "outcome": lambda f: f"{f.body['ending']}: {f.body['note']}",
     "change": lambda f: f"{f.body['text']} (now {short(f.body['to'])})",
     "run": lambda f: f"{f.body['module'].rpartition('.')[2]} in {f.body['seconds']:.1f} s",

@@ -13,9 +13,8 @@ from keepfit.datasets.version import find_version
 from keepfit.home import Home
 from keepfit.ledger import Fact
 from keepfit.models.model import find_model, summary_of
-from keepfit.objects import read
 from keepfit.project import Project
-from keepfit.runs.environment import Environment
+from keepfit.runs.environment import read_environment
 from keepfit.runs.run import Run, find_run
 from keepfit.serving.log import find_prediction
 
@@ -71,7 +70,7 @@ def _model(project: Project, home: Home, id: str) -> list[Link]:
 
 
 def _run(home: Home, run: Run) -> list[Link]:
-    environment = msgspec.json.decode(read(home.objects, run.environment), type=Environment)
+    environment = read_environment(home.objects, run.environment)
     links = [Link(kind="run", id=run.id, text=_run_text(home, run), detail={"key": run.key, "spec": run.spec})]
     for id in run.data.values():
         data = find_version(home, id)
@@ -79,6 +78,9 @@ def _run(home: Home, run: Run) -> list[Link]:
         links.append(Link(kind="data", id=id, text=text, detail=msgspec.to_builtins(data)))
     for path, digest in run.code.items():
         links.append(Link(kind="code", id=short(digest), text=path, detail={"object": digest}))
+    if git := run.evidence.git:
+        text = f"on {git.branch or 'no branch'}, " + ("with changes that were not committed" if git.dirty else "as is")
+        links.append(Link(kind="commit", id=short(git.commit), text=text, detail=msgspec.to_builtins(git)))
     text = f"Python {environment.python} on {environment.platform}, {len(environment.packages)} packages"
     links.append(
         Link(kind="environment", id=short(run.environment), text=text, detail=msgspec.to_builtins(environment))

@@ -119,7 +119,7 @@ def first_model_says(project: Project, home: Home, rows: pl.DataFrame) -> Array:
         spec=msgspec.to_builtins(JudgeSpec(test=digest, champion=first.package, also=[])),
         code={},
         data={},
-        environment=keep_environment(home),
+        environment=keep_environment(home, find_run(home, find_model(home, project.name, first.model).run).code),
     )
 
     def prepare(folder: Path) -> None:

@@ -10,6 +10,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import FunctionTransformer
 
@@ -21,6 +22,7 @@ import sys
 import numpy as np
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
@@ -88,3 +90,14 @@ def test_a_foreign_class_smuggled_into_a_file_is_refused() -> None:
 def test_what_cannot_be_saved_is_told() -> None:
     with pytest.raises(UserCodeError):
         skops.dump(lambda x: x, [])
+
+
+def test_threads_leave_no_mark_and_do_not_change_answers() -> None:
+    random = np.random.default_rng(0)
+    X, y = random.normal(size=(3000, 4)), random.integers(0, 2, 3000)
+    files = {skops.dump(RandomForestClassifier(20, random_state=0, n_jobs=n).fit(X, y), []) for n in (None, 1, 3, -1)}
+    assert len(files) == 1
+    loaded = skops.load(files.pop(), [])
+    assert loaded.n_jobs is None
+    first = loaded.predict_proba(X)
+    assert all(np.array_equal(loaded.predict_proba(X), first) for _ in range(3))

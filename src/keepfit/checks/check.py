@@ -26,7 +26,8 @@ def check(home: Home, package: Fact, settings: CheckSettings, *, champion: str |
     """
     run = find_run(home, package.refs["run"])
     tests, checks = code_under_test(home, run, settings), code_of_checks(home, settings)
-    key = [package.refs["package"], champion, settings, tests, checks, keep_environment(home)]
+    environment = keep_environment(home, {**run.code, **tests, **checks})
+    key = [package.refs["package"], champion, settings, tests, checks, environment]
     if known := home.ledger.get(fact_id("verdict", key)):
         return verdict_of(known)
     with ThreadPoolExecutor(3) as side_by_side:

@@ -42,7 +42,7 @@ def check_code(home: Home, run: Run, settings: CheckSettings, code: dict[str, st
         spec={"tests": settings.tests},
         code=code,
         data={},
-        environment=keep_environment(home),
+        environment=keep_environment(home, code),
     )
     made = execute(home, plan)
     told = msgspec.json.decode(read(home.objects, made.outputs["tests.json"]))

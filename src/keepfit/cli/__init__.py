@@ -34,6 +34,9 @@ VERBS = {
         "walk back from a prediction, model, run or release to where it came from", "keepfit why delay@champion"
     ),
     "log": Verb("what happened, who did it, and when", "keepfit log --kind release --since 2013-05-01"),
+    "reproduce": Verb(
+        "make a result again from what was kept, and prove it equal bit for bit", "keepfit reproduce delay@champion"
+    ),
     "who-was-live": Verb("which model answered at a time", "keepfit who-was-live --at 2013-05-02"),
     "schema": Verb("the JSON Schema of keepfit.toml, for editors", "keepfit schema > keepfit.schema.json"),
 }

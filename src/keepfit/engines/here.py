@@ -154,7 +154,7 @@ def _start(step: Step) -> subprocess.Popen[str]:
     kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
     try:
         return subprocess.Popen(
-            [sys.executable, "-m", "keepfit.engines.child", str(os.getpid()), step.module, str(folder)],
+            [step.python or sys.executable, "-m", "keepfit.engines.child", str(os.getpid()), step.module, str(folder)],
             cwd=folder,
             env=kept | step.environment,
             stdin=subprocess.PIPE,

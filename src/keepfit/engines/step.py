@@ -17,6 +17,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
     module: str
     folder: Path
+    python: str | None = None
+    """The interpreter, in whose environment keepfit is installed; the submitter's own if unset."""
     environment: dict[str, str] = {}
     """Replaces the caller's environment, apart from what the engine needs to start Python."""
     timeout: float | None = None

@@ -10,6 +10,7 @@ from keepfit.core.errors import NameMoved, NotFound
 from keepfit.home import Home
 from keepfit.ledger import Fact, Move, Query, fact
 from keepfit.ledger.fact import fact_id
+from keepfit.models.formats import model_file
 from keepfit.models.train import Summary, TrainSpec
 from keepfit.objects import read
 from keepfit.runs.run import Run
@@ -55,7 +56,7 @@ def register(
             key=run.id,
             actor=home.actor,
             body={"version": number, "metrics": metrics, "interval": interval},
-            refs={"run": run.id, "model": run.outputs["model.skops"]},
+            refs={"run": run.id, "model": run.outputs[model_file(run.outputs)]},
             attributes={"version": number, **{m: v for m, v in metrics.items() if v == v}},
         )
         try:

@@ -43,19 +43,21 @@ def plan_training(
         parameters=settings.parameters,
         seed=settings.seed,
         trust=settings.trust,
+        pickle=settings.pickle,
         known=known,
         start=end - duration(settings.window) if end and settings.window else None,
         test_from=end - duration(test) if end and not test.endswith("%") else None,
         test_share=float(test.removesuffix("%")) / 100 if test.endswith("%") else 0.0,
     )
     references = [r for r in (settings.fit, settings.features) if r]
+    code = keep_code(home, home.root, code_files(home.root, references))
     return Plan(
         subject=f"model/{name}",
         module="keepfit.models.train",
         spec=msgspec.to_builtins(spec),
-        code=keep_code(home, home.root, code_files(home.root, references)),
+        code=code,
         data=data,
-        environment=keep_environment(home),
+        environment=keep_environment(home, code),
         seed=settings.seed,
         threads=settings.threads,
     )

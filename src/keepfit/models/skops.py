@@ -12,7 +12,15 @@ from typing import Any
 from keepfit.core.errors import PackageError, UserCodeError
 
 _PLAIN = re.compile(r"(sklearn|numpy|scipy|builtins|collections)\.|functools\.partial$")
+_THREADS = {"n_jobs": "null", "n_threads": "1"}
+"""How many threads a model was made with is not written; it answers with one. A forest adds up the answers of its trees
+in the order in which they come: with several threads, the last bits would be chance."""
 _EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+def takes(model: object) -> bool:
+    """Whether it may be scikit-learn's: whatever no other format takes."""
+    return True
 
 
 def dump(model: object, trust: Sequence[str]) -> bytes:
@@ -40,11 +48,15 @@ def dump(model: object, trust: Sequence[str]) -> bytes:
 
 
 def load(content: bytes, trust: Sequence[str]) -> Any:
-    """The model; PackageError when the bytes hold a class that is neither scikit-learn's nor trusted."""
-    strange = _untrusted(content, trust)
-    if strange:
-        raise PackageError(f"the model holds `{strange[0]}`, which it may not")
-    return _skops().loads(content, trusted=_skops().get_untrusted_types(data=content))
+    """The model; PackageError for damaged bytes, or for a class that is neither scikit-learn's nor trusted."""
+    io_ = _skops()
+    try:
+        strange = _untrusted(content, trust)
+        if not strange:
+            return io_.loads(content, trusted=io_.get_untrusted_types(data=content))
+    except Exception as problem:
+        raise PackageError(f"the model cannot be loaded: {problem}") from problem
+    raise PackageError(f"the model holds `{strange[0]}`, which it may not")
 
 
 def _untrusted(content: bytes, trust: Sequence[str]) -> list[str]:
@@ -73,11 +85,15 @@ def _renumber(node: Any, ids: dict[int, int], files: dict[str, str]) -> None:
             _renumber(item, ids, files)
     elif isinstance(node, dict):
         if isinstance(node.get("__id__"), int):
-            node["__id__"] = ids.setdefault(node["__id__"], len(ids) + 1)
+            own = -len(ids) - 1  # whether two equal numbers or texts are one object is the interpreter's affair
+            old = own if node.get("__loader__") == "JsonNode" else node["__id__"]
+            node["__id__"] = ids.setdefault(old, len(ids) + 1)
         if isinstance(node.get("file"), str):
             name = node["file"]
             node["file"] = files.setdefault(name, f"{len(files) + 1}.{name.rpartition('.')[2]}")
-        for value in node.values():
+        for key, value in node.items():
+            if key in _THREADS and isinstance(value, dict) and value.get("__loader__") == "JsonNode":
+                value["content"] = _THREADS[key]
             _renumber(value, ids, files)
 
 

@@ -26,7 +26,7 @@ from keepfit.features.build import (
     wants_pandas,
 )
 from keepfit.features.join import align
-from keepfit.models import skops
+from keepfit.models import formats
 from keepfit.models.metrics import Array
 from keepfit.models.predictor import Predictor, bind, predict
 from keepfit.models.task import Task
@@ -49,6 +49,7 @@ class TrainSpec(msgspec.Struct, frozen=True, kw_only=True):
     parameters: dict[str, float | int | str | bool]
     seed: int
     trust: list[str]
+    pickle: bool
     known: datetime | None
     """What is known after this time is not used; None: everything."""
     start: datetime | None
@@ -91,8 +92,9 @@ def train(folder: Path) -> None:
     features = build_features(make, spec.main.name, {**sides, spec.main.name: inputs})
     truth, levels = encode(rows[spec.main.label or ""], spec.task)
     model, pandas = _fit(fit, features.head(cut), truth[:cut], levels, spec, code)
+    name, content = formats.dump(model, spec.trust, pickle=spec.pickle)
     predictor = Predictor(
-        model=model,
+        model=formats.load(name, content, spec.trust),  # what is tested is what ships
         task=spec.task,
         main=spec.main.name,
         features=make,
@@ -105,7 +107,7 @@ def train(folder: Path) -> None:
     if not np.isfinite(prediction).all():
         raise UserCodeError(f"the fitted {type(model).__name__} predicts NaN or infinite values")
     out = folder / "out"
-    (out / "model.skops").write_bytes(skops.dump(model, spec.trust))
+    (out / name).write_bytes(content)
     joined = _write_test(rows[test], tested, prediction, truth[test], out)
     _write_golden(joined, inputs[test], tested, predictor, out)
     _write_baseline(rows.head(cut), predict(model, _form(features.head(cut), pandas), spec.task), spec, out)

@@ -9,6 +9,7 @@ import msgspec
 
 from keepfit.home import Home
 from keepfit.ledger import Fact, fact
+from keepfit.models.formats import model_file
 from keepfit.models.model import ModelVersion, spec_of, summary_of
 from keepfit.objects import read
 from keepfit.packages.package import ENVELOPE, Manifest
@@ -63,7 +64,7 @@ def _manifest(home: Home, model: ModelVersion, run: Run) -> Manifest:
 
 
 def _members(run: Run) -> dict[str, str]:
-    kept = {name: run.outputs[name] for name in ("model.skops", "golden.parquet", "baseline.json")}
+    kept = {name: run.outputs[name] for name in (model_file(run.outputs), "golden.parquet", "baseline.json")}
     code = {f"code/{path}": digest for path, digest in run.code.items()}
     return dict(sorted({**kept, **code, "environment.json": run.environment}.items()))
 

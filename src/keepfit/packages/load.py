@@ -10,7 +10,7 @@ import polars as pl
 
 from keepfit.core.errors import PackageError
 from keepfit.features.build import feature_hash, load_function
-from keepfit.models import skops
+from keepfit.models import formats
 from keepfit.models.metrics import Array
 from keepfit.models.predictor import Predictor
 from keepfit.models.train import PREDICTION, SIDE
@@ -58,8 +58,9 @@ def load(folder: Path) -> Scorer:
     """Load an unpacked package. Runs its code: only in a process made for it."""
     manifest = read_manifest(folder)
     function = load_function(folder / "code", manifest.features) if manifest.features else None
+    name = formats.model_file(manifest.members)
     predictor = Predictor(
-        model=skops.load((folder / "model.skops").read_bytes(), manifest.trust),
+        model=formats.load(name, (folder / name).read_bytes(), manifest.trust),
         task=manifest.task,
         main=manifest.main,
         features=function,

@@ -1,7 +1,7 @@
 """A package: everything needed to answer predictions, in one archive that is the same bytes every time.
 
 manifest.dsse.json   what is in it and where it came from, signed (DSSE v1, Ed25519)
-model.skops          the model
+model.*              the model, in the format that its name tells (models/formats.py)
 golden.parquet       rows with the answers that the model must give, bit for bit
 baseline.json        what the training rows looked like
 environment.json     what it was trained with

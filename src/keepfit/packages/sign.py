@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 from pathlib import Path
-from typing import Any
 
 import msgspec
 from cryptography.exceptions import InvalidSignature
@@ -28,20 +27,20 @@ class _Envelope(msgspec.Struct, rename={"payload_type": "payloadType"}):
     signatures: list[_Signature]
 
 
-def sign(payload: bytes, key: Path) -> bytes:
-    """The envelope around a payload, signed with the key in this file (made at first use, mode 0600)."""
+def sign(payload: bytes, key: Path, kind: str = PAYLOAD_TYPE) -> bytes:
+    """The envelope around a payload of this kind, signed with the key in this file (made at first use, mode 0600)."""
     private = _private(key)
-    signature = private.sign(_encoding(payload))
+    signature = private.sign(_encoding(payload, kind))
     envelope = _Envelope(
-        PAYLOAD_TYPE,
+        kind,
         base64.b64encode(payload).decode(),
         [_Signature(_key_id(private.public_key()), base64.b64encode(signature).decode())],
     )
     return msgspec.json.encode(envelope)
 
 
-def opened(envelope: bytes, key: Path) -> bytes:
-    """The payload of an envelope signed with the key in this file; PackageError otherwise."""
+def opened(envelope: bytes, key: Path, kind: str = PAYLOAD_TYPE) -> bytes:
+    """The payload of an envelope of this kind, signed with the key in this file; PackageError otherwise."""
     try:
         held = msgspec.json.decode(envelope, type=_Envelope)
         payload = base64.b64decode(held.payload, validate=True)
@@ -49,21 +48,20 @@ def opened(envelope: bytes, key: Path) -> bytes:
     except (msgspec.MsgspecError, ValueError, IndexError) as problem:
         raise PackageError("the package's envelope cannot be read") from problem
     public = _private(key).public_key()
-    if held.payload_type != PAYLOAD_TYPE:
-        raise PackageError(f"the package's envelope holds a `{held.payload_type}`, not a manifest")
+    if held.payload_type != kind:
+        raise PackageError(f"the envelope holds a `{held.payload_type}`, not a `{kind}`")
     if held.signatures[0].keyid != _key_id(public):
         raise PackageError(f"the package is signed with the key `{held.signatures[0].keyid}`, not with this project's")
     try:
-        public.verify(signature, _encoding(payload))
+        public.verify(signature, _encoding(payload, kind))
     except InvalidSignature:
         raise PackageError("the package's signature does not fit its manifest: it was changed") from None
     return payload
 
 
-def _encoding(payload: bytes) -> bytes:
+def _encoding(payload: bytes, kind: str) -> bytes:
     """What is signed: DSSE's pre-authentication encoding."""
-    kind: Any = PAYLOAD_TYPE.encode()
-    return b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload)
+    return b"DSSEv1 %d %s %d %s" % (len(kind.encode()), kind.encode(), len(payload), payload)
 
 
 def _key_id(public: Ed25519PublicKey) -> str:

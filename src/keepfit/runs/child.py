@@ -1,4 +1,4 @@
-"""The inside of a run's process: do the step, and tell the parent in its own words what went wrong."""
+"""The inside of a run's process: do the step, and tell the parent on what it ran, or what went wrong."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from keepfit.core.errors import KeepfitError
+from keepfit.runs.machine import LEFT, machine
 
 
 def run_step(step: Callable[[Path], None]) -> None:
@@ -16,6 +17,7 @@ def run_step(step: Callable[[Path], None]) -> None:
     folder = Path(sys.argv[1]).resolve()
     try:
         step(folder)
+        (folder / LEFT).write_bytes(msgspec.json.encode(machine()))
     except KeepfitError as problem:
         told = {"code": problem.code, "message": problem.message, "where": problem.where, "hint": problem.hint}
         (folder / "error.json").write_bytes(msgspec.json.encode(told))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -18,7 +18,8 @@ from keepfit.home import Home
 from keepfit.ledger import fact
 from keepfit.ledger.fact import fact_id
 from keepfit.objects import read
-from keepfit.runs.environment import environment, pinned
+from keepfit.runs.environment import CACHE, environment, pinned
+from keepfit.runs.evidence import Evidence, completed, gather
 from keepfit.runs.run import Plan, Run, run_of
 
 _ERRORS = {e.code: e for e in (ContractBroken, DataError, NotEnoughData, UserCodeError, PackageError)}
@@ -37,12 +38,13 @@ def execute(home: Home, plan: Plan, *, prepare: Callable[[Path], None] | None = 
         folder = home.folder / "work" / plan.key[:16]
         shutil.rmtree(folder, ignore_errors=True)
         try:
-            _lay_out(home, plan, folder)
+            lay_out(home, plan, folder)
             if prepare:
                 prepare(folder)
-            started = time.monotonic()
+            evidence, started = gather(home, plan.code), time.monotonic()
             outputs = _run(home, plan, folder)
-            return _record(home, plan, outputs, time.monotonic() - started)
+            seconds = time.monotonic() - started
+            return _record(home, plan, outputs, seconds, completed(evidence, home, folder, plan.environment))
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -60,9 +62,10 @@ def keep_code(home: Home, root: Path, files: Sequence[Path]) -> dict[str, str]:
     return {path.as_posix(): home.objects.put(root / path) for path in files}
 
 
-def keep_environment(home: Home) -> str:
-    """Keep the description of this environment as an object; its digest."""
-    return home.objects.put(canonical(environment()))
+def keep_environment(home: Home, code: Mapping[str, str]) -> str:
+    """Keep the description of this environment, as far as this code can need it, as an object; its digest."""
+    texts = [read(home.objects, digest) for path, digest in code.items() if path.endswith(".py")]
+    return home.objects.put(canonical(environment(texts, cache=home.folder / CACHE)))
 
 
 def lay_out_code(home: Home, code: dict[str, str], folder: Path) -> None:
@@ -73,7 +76,8 @@ def lay_out_code(home: Home, code: dict[str, str], folder: Path) -> None:
         path.write_bytes(read(home.objects, digest))
 
 
-def _lay_out(home: Home, plan: Plan, folder: Path) -> None:
+def lay_out(home: Home, plan: Plan, folder: Path) -> None:
+    """What a step finds in its folder: `spec.json`, `code/`, `data/` and an empty `out/`."""
     (folder / "out").mkdir(parents=True)
     (folder / "spec.json").write_bytes(msgspec.json.encode(plan.spec))
     lay_out_code(home, plan.code, folder / "code")
@@ -90,11 +94,11 @@ def _run(home: Home, plan: Plan, folder: Path) -> dict[str, str]:
         home.engine.cancel(ticket)
         raise
     if outcome.exit_code != 0:
-        raise _failure(plan, folder, outcome)
+        raise failure(plan, folder, outcome)
     return {p.name: home.objects.put(p) for p in sorted((folder / "out").iterdir())}
 
 
-def _failure(plan: Plan, folder: Path, outcome: Outcome) -> KeepfitError:
+def failure(plan: Plan, folder: Path, outcome: Outcome) -> KeepfitError:
     try:
         told = msgspec.json.decode((folder / "error.json").read_bytes(), type=dict[str, str | None])
     except (OSError, msgspec.DecodeError):
@@ -105,7 +109,7 @@ def _failure(plan: Plan, folder: Path, outcome: Outcome) -> KeepfitError:
     return error(told["message"] or "", where=told["where"], hint=told["hint"])
 
 
-def _record(home: Home, plan: Plan, outputs: dict[str, str], seconds: float) -> Run:
+def _record(home: Home, plan: Plan, outputs: dict[str, str], seconds: float, evidence: Evidence) -> Run:
     found = fact(
         "run",
         plan.subject,
@@ -122,8 +126,9 @@ def _record(home: Home, plan: Plan, outputs: dict[str, str], seconds: float) -> 
             "threads": plan.threads,
             "seconds": round(seconds, 3),
             "outputs": outputs,
+            "evidence": msgspec.to_builtins(evidence),
         },
-        refs={"environment": plan.environment, **{f"data/{n}": id for n, id in plan.data.items()}},
+        refs={"environment": plan.environment, **evidence.refs, **{f"data/{n}": id for n, id in plan.data.items()}},
         attributes={"seconds": round(seconds, 3), "module": plan.module},
     )
     return run_of(home.ledger.append([found])[0])

@@ -11,6 +11,7 @@ from keepfit.core.digests import digest_bytes
 from keepfit.core.errors import NotFound
 from keepfit.home import Home
 from keepfit.ledger import Fact
+from keepfit.runs.evidence import Evidence
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +50,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     outputs: dict[str, str]
     """File name -> object digest of everything the step left."""
+    evidence: Evidence = Evidence()
     known: bool = False
     """True when it had been run before and was not run again."""
 
@@ -66,7 +68,25 @@ def run_of(found: Fact, *, known: bool = False) -> Run:
         environment=found.refs["environment"],
         seconds=found.body["seconds"],
         outputs=found.body["outputs"],
+        evidence=msgspec.convert(found.body.get("evidence", {}), Evidence),
         known=known,
+    )
+
+
+def plan_of(home: Home, run: Run) -> Plan:
+    """The plan that a run was made by; NotFound when the ledger does not have it."""
+    found = home.ledger.get(run.id)
+    if found is None:
+        raise NotFound(f"there is no run `{run.id}`", hint="keepfit status")
+    return Plan(
+        subject=run.subject,
+        module=found.body["module"],
+        spec=run.spec,
+        code=run.code,
+        data=run.data,
+        environment=run.environment,
+        seed=found.body["seed"],
+        threads=found.body["threads"],
     )
 
 

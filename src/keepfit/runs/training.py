@@ -23,3 +23,5 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Passed to `fit` by name."""
     trust: list[str] = []
     """Classes beyond scikit-learn's own that a saved model may contain, as `module.Class`."""
+    pickle: bool = False
+    """Whether a model that no format without code can hold may be pickled; loading a pickle runs what is in it."""
