@@ -47,7 +47,7 @@ def _project(schema: dict[str, Any]) -> Iterator[str]:
         elif "$ref" in field:
             yield f"\n## [{name}]\n"
             yield from _table(schema, _resolved(schema, field))
-    for title in ("Requirement", "LatencyRequirement", "SliceRequirement"):
+    for title in ("TuneSettings", "Range", "Requirement", "LatencyRequirement", "SliceRequirement"):
         yield f"\n### {title}\n"
         yield schema["$defs"][title].get("description", "")
         yield ""
@@ -61,6 +61,9 @@ def _table(schema: dict[str, Any], section: dict[str, Any]) -> Iterator[str]:
         need = "required. " if name in section.get("required", ()) else ""
         told = " ".join(field.get("description", "").split()).replace("|", "\\|")
         yield f"| `{name}` | {_type(field)}{_default(field)} | {need}{told} |"
+    match section.get("additionalProperties"):
+        case {"description": str() as told} as others:
+            yield f"| any other | {_type(others)} | {told} |"
 
 
 def _resolved(schema: dict[str, Any], field: dict[str, Any]) -> dict[str, Any]:

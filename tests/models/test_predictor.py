@@ -19,7 +19,8 @@ from sklearn.neural_network import MLPClassifier
 from keepfit.core.errors import UserCodeError
 from keepfit.datasets.dataset import Column, Dataset
 from keepfit.models.predictor import predict
-from keepfit.models.train import TrainSpec, train
+from keepfit.models.spec import TrainSpec
+from keepfit.models.train import train
 
 _random = np.random.default_rng(5)
 X = pl.DataFrame({f"x{i}": _random.normal(size=400) for i in range(17)})

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 import keepfit.demo
 from keepfit.core.errors import ProjectError
 from keepfit.project import Project, check_project, find_root, load_project
+from keepfit.runs.training import Range
 
 TOML = """\
 model = "delay"
@@ -393,3 +394,45 @@ def test_a_dataset_may_come_from_a_database(root: Path) -> None:
     (root / "keepfit.toml").write_text(text)
     main = load_project(root).main
     assert (main.source, main.query) == ("$SHOP_DATABASE", "SELECT * FROM flights ORDER BY id")
+
+
+TUNE = ("seed = 7", "seed = 7\ntune = { trials = 40, rate = [0.03, 0.3], depth = { from = 1, to = 64, log = true } }")
+
+
+def test_what_tuning_searches_is_read(root: Path) -> None:
+    (root / "keepfit.toml").write_text(TOML.replace(*TUNE))
+    tune = load_project(root).train.tune
+    assert tune
+    assert (tune.trials, tune.sampler) == (40, "tpe")
+    assert tune.over == {"rate": [0.03, 0.3], "depth": Range(low=1, high=64, log=True)}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "place", "told"),
+    [
+        ("rate =", "rat =", "24:23", "did you mean `rate`?"),
+        ("trials =", "trial =", "24:10", "did you mean `trials`?"),
+        ("[0.03, 0.3]", "[0.3, 0.03]", "24:23", "the range of `rate` is empty: from 0.3 to 0.03"),
+        ("[0.03, 0.3]", "[]", "24:23", "there is nothing to try of `rate`"),
+        ("[0.03, 0.3]", "0.3", "24:23", "`rate` must be a list [...] or a table { ... }, not `0.3`"),
+        ("log = true", "lag = true", "24:72", "`lag` is not known in [train.tune.depth]"),
+        ("from = 1,", "from = 0,", "24:43", "cannot be tried by logarithm from 0"),
+        ("trials = 40", "trials = 0", "24:10", "`trials` must be at least 1"),
+        ("trials = 40", 'sampler = "tpa"', "24:10", "`sampler` cannot be `tpa`"),
+        ("trials = 40", 'metric = "aucc"', "24:10", "did you mean `auc`?"),
+        ("trials = 40", 'metric = "cost"', "24:10", 'write better = "higher" or better = "lower"'),
+        ("rate =", "seed =", "24:23", "`train` takes no `seed`"),
+    ],
+)
+def test_what_tuning_cannot_search_is_told_with_its_place(
+    root: Path, old: str, new: str, place: str, told: str
+) -> None:
+    text = problems(root, TUNE, (old, new) if old != "rate =" else (f"40, {old}", f"40, {new}"))
+    assert f"keepfit.toml:{place}" in text
+    assert told in text
+
+
+def test_log_is_given_like_x_and_y(root: Path) -> None:
+    code = CODE.replace("depth: int = 6", "log, depth: int = 6")
+    (root / "flights.py").write_text(code)
+    load_project(root)

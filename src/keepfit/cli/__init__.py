@@ -18,6 +18,8 @@ VERBS = {
     "status": Verb("what is in production, how it is doing, and what happens next", "keepfit status"),
     "data": Verb("versions of datasets, or of any files: add, status, diff, checkout, log", "keepfit data add"),
     "train": Verb("train on what is known now; known work is not done again", "keepfit train"),
+    "tune": Verb("search for good parameters; every trial is a run", "keepfit tune --jobs 2"),
+    "runs": Verb("list, show, search and compare runs", "keepfit runs --sort auc --where 'auc > 0.7 and rate < 0.1'"),
     "check": Verb("may a model ship? hold it against the plan and the champion", "keepfit check delay@challenger"),
     "package": Verb("build a model's package and try it in a fresh process", "keepfit package --out delay.zip"),
     "release": Verb("put a model that passed its checks into production", "keepfit release delay@challenger"),

@@ -5,10 +5,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
-import json
 import os
 import sys
-import traceback
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -28,6 +26,8 @@ def run(verb: str, words: list[str]) -> int:
     try:
         command = find_command([verb, *words])
         rest = words[command.depth - 1 :]
+        if command.default and not {"-h", "--help"} & set(rest):
+            command = command._replace(module=importlib.import_module(f"{command.module.__name__}.{command.default}"))
         if command.verbs:
             _answer(overview_of(command))
             return 0 if rest else 2
@@ -43,6 +43,8 @@ def run(verb: str, words: list[str]) -> int:
         return 141
     except Exception:
         with contextlib.suppress(OSError):
+            import traceback
+
             traceback.print_exc()
             print(_BUG, file=sys.stderr)
         return 1
@@ -66,7 +68,7 @@ def _tell(problem: KeepfitError, as_json: bool) -> int:
     told = {"code": problem.code, "message": problem.message, "where": problem.where, "hint": problem.hint}
     with contextlib.suppress(OSError, ValueError):  # standard output may be what failed
         if as_json:
-            print(json.dumps({"error": told}), flush=True)
+            print(_json({"error": told}), flush=True)
     with contextlib.suppress(OSError):
         print(problem, file=sys.stderr)
     return problem.exit_code
@@ -88,6 +90,11 @@ class Command(NamedTuple):
     def verbs(self) -> Mapping[str, Verb]:
         """The sub-verbs, if it has some."""
         return getattr(self.module, "VERBS", {})
+
+    @property
+    def default(self) -> str | None:
+        """The sub-verb that is meant when none is given, if there is one."""
+        return getattr(self.module, "DEFAULT", None)
 
     def below(self) -> Iterator[Command]:
         """Its sub-verbs as commands."""
@@ -123,7 +130,7 @@ def overview_of(command: Command) -> str:
         for line in (f"  {word:<{width}}{verb.summary}", f"  {'':<{width}}{verb.example}")
     ]
     usage = f"usage: keepfit {command.name} VERB [options]      keepfit {command.name} VERB --help for each"
-    last = "every one takes --json and --project DIR"
+    last = "every one takes --json and --project DIR" + (f"; no VERB: {command.default}" if command.default else "")
     return "\n".join([usage, "", command.verb.summary, "", *lines, "", last, "", f"example:\n  {command.verb.example}"])
 
 

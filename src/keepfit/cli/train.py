@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 
 from keepfit import steps
+from keepfit.cli.newest import Newest
 from keepfit.cli.opening import open_project
 from keepfit.cli.report import Progress, Report
 from keepfit.models.model import summary_of
@@ -18,7 +19,7 @@ def run(options: Namespace) -> Report:
     project, home = open_project(options.project)
     progress = Progress()
     progress.show("training ...")
-    model, made = steps.train(project, home)
+    model, made = steps.train(project, home, heard=Newest(progress, "training") if progress.watched else None)
     summary = summary_of(home, made)
     progress.clear()
     known = " (known already: nothing was run)" if made.known else f" in {made.seconds:.1f} s"

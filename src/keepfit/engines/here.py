@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import signal
-import subprocess
 import sys
 import threading
 from collections import deque
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from keepfit.core.errors import NotFound, StoreError
 from keepfit.engines.step import Outcome, Step
+
+if TYPE_CHECKING:
+    import subprocess
 
 _KEPT = (
     "PATH",
@@ -44,7 +46,7 @@ class Here:
         self._steps: dict[str, _Running] = {}
 
     def submit(self, step: Step) -> str:
-        ticket = secrets.token_hex(8)
+        ticket = os.urandom(8).hex()
         self._forget()
         self._steps[ticket] = _Running(step)
         return ticket
@@ -150,6 +152,8 @@ class _Running:
 
 
 def _start(step: Step) -> subprocess.Popen[str]:
+    import subprocess  # paid for by those who run something
+
     folder = step.folder.absolute()
     kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
     try:

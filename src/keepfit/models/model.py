@@ -11,7 +11,7 @@ from keepfit.home import Home
 from keepfit.ledger import Fact, Move, Query, fact
 from keepfit.ledger.fact import fact_id
 from keepfit.models.formats import model_file
-from keepfit.models.train import Summary, TrainSpec
+from keepfit.models.spec import Summary, TrainSpec
 from keepfit.objects import read
 from keepfit.runs.run import Run
 
@@ -44,8 +44,8 @@ def register(
     """
     subject = run.subject
     while True:
-        if known := home.ledger.get(fact_id("model", run.id)):
-            return _model(known)
+        if known := registered(home, run):
+            return known
         newest = home.ledger.name(f"{subject}@challenger")
         before = home.ledger.get(newest) if newest else None
         number = (before.body["version"] if before else 0) + 1
@@ -63,6 +63,12 @@ def register(
             return _model(home.ledger.append([made], [Move(f"{subject}@challenger", newest, made.id)])[0])
         except NameMoved:
             continue  # someone registered a model in between: take the next number
+
+
+def registered(home: Home, run: Run) -> ModelVersion | None:
+    """The model version that a run has already, if any."""
+    known = home.ledger.get(fact_id("model", run.id))
+    return _model(known) if known else None
 
 
 def find_model(home: Home, name: str, reference: str) -> ModelVersion:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -27,10 +28,12 @@ from keepfit.features.build import (
 )
 from keepfit.features.join import align
 from keepfit.models import formats
-from keepfit.models.metrics import Array
+from keepfit.models.metrics import Array, metrics
 from keepfit.models.predictor import Predictor, bind, predict
+from keepfit.models.spec import VALIDATION, Summary, TrainSpec
 from keepfit.models.task import Task
 from keepfit.runs.child import run_step
+from keepfit.runs.log import Log
 
 GOLDEN_ROWS = 100
 PREDICTION = "keepfit prediction"
@@ -38,48 +41,13 @@ TRUTH = "keepfit truth"
 SIDE = "keepfit side "
 
 
-class TrainSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """All the training step is told."""
-
-    task: Task
-    main: Dataset
-    sides: list[Dataset]
-    fit: str
-    features: str | None
-    parameters: dict[str, float | int | str | bool]
-    seed: int
-    trust: list[str]
-    pickle: bool
-    known: datetime | None
-    """What is known after this time is not used; None: everything."""
-    start: datetime | None
-    test_from: datetime | None
-    """Rows from here on are for testing only; None: the last `test_share` of them."""
-    test_share: float
-
-
-class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """What came out, apart from the files."""
-
-    train_rows: int
-    test_rows: int
-    train_from: datetime | None
-    train_until: datetime | None
-    test_until: datetime | None
-    base_rates: list[float]
-    """Mean of the training labels; per level for a multiclass task."""
-    levels: list[str] | None
-    features: dict[str, str]
-    """Name -> type of each feature."""
-    model_class: str
-    pandas: bool
-
-
 def train(folder: Path) -> None:
     """Read `spec.json`, `code/` and `data/`; leave model, tested and golden rows, baseline and summary in `out/`."""
     spec = msgspec.json.decode((folder / "spec.json").read_bytes(), type=TrainSpec)
     rows, sides, kept = tables(folder / "data", spec)
     cut = _first_test_row(rows, spec)
+    if spec.validate:
+        rows, sides, cut = _training_rows(rows, sides, cut)
     if cut < 2 or rows.height - cut < 2:
         raise NotEnoughData(
             f"{cut:,} rows to learn from and {rows.height - cut:,} to test on are too few",
@@ -91,7 +59,8 @@ def train(folder: Path) -> None:
     inputs = rows.select(list(spec.main.inputs))
     features = build_features(make, spec.main.name, {**sides, spec.main.name: inputs})
     truth, levels = encode(rows[spec.main.label or ""], spec.task)
-    model, pandas = _fit(fit, features.head(cut), truth[:cut], levels, spec, code)
+    with Log(folder) as log:
+        model, pandas, own = _fit(fit, features.head(cut), truth[:cut], levels, spec, code, log)
     name, content = formats.dump(model, spec.trust, pickle=spec.pickle)
     predictor = Predictor(
         model=formats.load(name, content, spec.trust),  # what is tested is what ships
@@ -106,13 +75,18 @@ def train(folder: Path) -> None:
     prediction = predictor.predict(inputs[test], tested)
     if not np.isfinite(prediction).all():
         raise UserCodeError(f"the fitted {type(model).__name__} predicts NaN or infinite values")
+    found = metrics(spec.task, truth[test], prediction)
+    log.final({**own, **{f"{VALIDATION if spec.validate else ''}{m}": v for m, v in found.items()}})
     out = folder / "out"
+    _write_summary(rows, cut, truth, levels, features, model, pandas, spec, out)
+    if spec.validate:
+        np.save(out / "validation.npy", prediction)
+        return
     (out / name).write_bytes(content)
     joined = _write_test(rows[test], tested, prediction, truth[test], out)
     _write_golden(joined, inputs[test], tested, predictor, out)
     _write_baseline(rows.head(cut), predict(model, _form(features.head(cut), pandas), spec.task), spec, out)
     (out / "contracts.json").write_bytes(msgspec.json.encode(kept))
-    _write_summary(rows, cut, truth, levels, features, model, pandas, spec, out)
 
 
 def tables(data: Path, spec: TrainSpec) -> tuple[pl.DataFrame, dict[str, pl.DataFrame], list[Kept]]:
@@ -154,9 +128,24 @@ def _first_test_row(rows: pl.DataFrame, spec: TrainSpec) -> int:
     return int((rows[spec.main.event_time] < naive(spec.test_from)).sum())
 
 
+def _training_rows(
+    rows: pl.DataFrame, sides: dict[str, pl.DataFrame], cut: int
+) -> tuple[pl.DataFrame, dict[str, pl.DataFrame], int]:
+    """The rows before the test, and where the newest of them, as large a share as the test had, begin."""
+    share = (rows.height - cut) / max(rows.height, 1)
+    return rows.head(cut), {name: side.head(cut) for name, side in sides.items()}, cut - round(cut * share)
+
+
 def _fit(
-    fit: Function, features: pl.DataFrame, truth: Array, levels: list[str] | None, spec: TrainSpec, code: Path
-) -> tuple[Any, bool]:
+    fit: Function,
+    features: pl.DataFrame,
+    truth: Array,
+    levels: list[str] | None,
+    spec: TrainSpec,
+    code: Path,
+    log: Log,
+) -> tuple[Any, bool, Mapping[Any, object]]:
+    """The fitted model, whether it was fitted on pandas, and the metrics that were given back with it."""
     if spec.task != "regression" and len(np.unique(truth)) < 2:
         raise NotEnoughData(f"all {len(truth):,} training rows have the same label")
     y: Any = truth
@@ -169,15 +158,19 @@ def _fit(
     if "y" in parameters and "Series" in str(parameters["y"].annotation):
         y = pl.Series(spec.main.label, y)
         y = y.to_pandas() if wants_pandas(parameters["y"]) else y
-    offered = {**spec.parameters, "X": _form(features, pandas), "y": y, "seed": spec.seed}
+    offered = {**spec.parameters, "X": _form(features, pandas), "y": y, "seed": spec.seed, "log": log}
+    log.parameters({n: p.default for n, p in parameters.items() if n not in offered})
     with blame(spec.fit, code):
         model = fit(**bind(fit, offered))
+    own: Mapping[Any, object] = {}
+    if isinstance(model, tuple) and len(model) == 2 and isinstance(model[1], Mapping):
+        model, own = model
     if not hasattr(model, "predict"):
         raise UserCodeError(
             f"`{spec.fit}` gave back a {type(model).__name__} without a predict method",
-            hint="return the fitted model",
+            hint='return the fitted model, alone or with a dictionary of metrics: return model, {"loss": 0.1}',
         )
-    return model, pandas
+    return model, pandas, own
 
 
 def _form(features: pl.DataFrame, pandas: bool) -> Any:

@@ -6,14 +6,16 @@ from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 
 from keepfit.checks.requirement import CheckSettings
-from keepfit.core.errors import ProjectError, did_you_mean
+from keepfit.core.errors import ProjectError, UsageError, did_you_mean
 from keepfit.core.toml import Key
 from keepfit.datasets.dataset import Dataset
+from keepfit.models.space import dimension
+from keepfit.models.task import ALL_METRICS
 from keepfit.project.sections import Problem
 from keepfit.runs.functions import Function, Parameter, find_function
 from keepfit.runs.training import TrainSettings
 
-GIVEN = ("X", "y", "seed")
+GIVEN = ("X", "y", "seed", "log")
 """What `train.fit` is always offered."""
 
 
@@ -78,6 +80,31 @@ def _fit_rules(function: Function, train: TrainSettings) -> Iterator[Problem]:
         elif name not in taken:
             known = did_you_mean(name, [t for t in taken if t not in GIVEN])
             yield Problem(f"`{function.name}` takes no `{name}`", key, known)
+    yield from _tune_rules(function, train)
+
+
+def _tune_rules(function: Function, train: TrainSettings) -> Iterator[Problem]:
+    tune, key = train.tune, ("train", "tune")
+    if tune is None:
+        return
+    taken = [p.name for p in function.parameters if p.name not in GIVEN]
+    for name, values in tune.over.items():
+        if name not in taken:
+            known = did_you_mean(name, [*taken, *(f for f in tune.__struct_fields__ if f != "over")])
+            yield Problem(f"`{function.name}` takes no `{name}`", (*key, name), known)
+        try:
+            dimension(name, values)
+        except UsageError as problem:
+            yield Problem(problem.message, (*key, name), problem.hint)
+    if not tune.over:
+        yield Problem("nothing is searched", key, "add a parameter of fit: rate = [0.03, 0.3]")
+    if tune.trials < 1:
+        yield Problem(f"`trials` must be at least 1, not `{tune.trials}`", (*key, "trials"))
+    if tune.metric and tune.metric not in ALL_METRICS and tune.better is None:
+        hint = did_you_mean(tune.metric, ALL_METRICS)
+        if not (hint or "").startswith("did"):
+            hint = 'write better = "higher" or better = "lower"'
+        yield Problem(f"whether higher values of `{tune.metric}` are better is not known", (*key, "metric"), hint)
 
 
 def _judge_rules(function: Function) -> Iterator[Problem]:

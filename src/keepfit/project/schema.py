@@ -12,7 +12,7 @@ import msgspec
 
 from keepfit.datasets.dataset import Column
 from keepfit.project.project import FILE
-from keepfit.project.sections import Sections
+from keepfit.project.sections import REST, Sections
 
 
 def json_schema() -> dict[str, Any]:
@@ -24,6 +24,9 @@ def json_schema() -> dict[str, Any]:
     for struct in _structs(Sections) | {Column}:
         for name, text in _descriptions(struct).items():
             definitions[struct.__name__]["properties"][name]["description"] = text
+    for definition in definitions.values():
+        if rest := definition.get("properties", {}).pop(REST, None):
+            definition["additionalProperties"] = {**rest["additionalProperties"], "description": rest["description"]}
     root = definitions.pop("Sections")
     found = {
         "$schema": "http://json-schema.org/draft-07/schema#",  # the newest that TOML editors agree on

@@ -21,6 +21,9 @@ from keepfit.retraining.settings import RetrainSettings
 from keepfit.runs.training import TrainSettings
 from keepfit.serving.settings import ServeSettings
 
+REST = "*"
+"""Name of the field, if any, that holds whatever else a table has, by key."""
+
 
 class Problem(msgspec.Struct, frozen=True):
     """Something wrong, at a key of keepfit.toml or, with `where`, in another file."""
@@ -74,7 +77,7 @@ def read_sections(data: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
             value = data[field.name]
             found += _datasets(value) if field.name == "data" else misfits(value, field.type, key)
             if not found:
-                whole[field.name] = make_datasets(value) if field.name == "data" else msgspec.convert(value, field.type)
+                whole[field.name] = make_datasets(value) if field.name == "data" else read_section(value, field.type)
         elif field.required:
             found.append(_missing(field.name, field.type, ()))
         else:
@@ -93,9 +96,14 @@ def make_datasets(data: dict[str, Any]) -> tuple[Dataset, ...]:
     return tuple(made)
 
 
+def read_section(value: Any, wanted: Any) -> Any:
+    """The value of a section that has no misfits."""
+    return msgspec.convert(_gathered(value, wanted), wanted)
+
+
 def misfits(value: Any, wanted: Any, key: Key) -> Iterator[Problem]:
     """How a value from TOML differs from the type that is wanted; nothing when it fits."""
-    wanted, origin = _plain(wanted)
+    wanted, origin = _plain(_chosen(value, wanted))
     if origin is Literal:
         if value not in get_args(wanted):
             hint = did_you_mean(str(value), map(str, get_args(wanted)))
@@ -136,9 +144,29 @@ def _datasets(data: Any) -> Iterator[Problem]:
             yield from _table_misfits(columns[column], Column, (*key, column))
 
 
+def _gathered(value: Any, wanted: Any) -> Any:
+    """The value with what else a table has gathered below REST, where its struct has such a field."""
+    wanted, origin = _plain(wanted)
+    if origin is not msgspec.Struct or not isinstance(value, dict):
+        return value
+    types = {f.encode_name: f.type for f in _fields(wanted)}
+    found = {k: _gathered(v, types[k]) for k, v in value.items() if k in types}
+    return found | {REST: {k: v for k, v in value.items() if k not in types}} if REST in types else found
+
+
 def _table_misfits(table: dict[str, Any], wanted: type[msgspec.Struct], key: Key) -> Iterator[Problem]:
-    yield from _strange(table, wanted, key)
+    rest = next((f for f in _fields(wanted) if f.encode_name == REST), None)
+    if rest is None:
+        yield from _strange(table, wanted, key)
+    else:
+        known = [f.encode_name for f in _fields(wanted) if f is not rest]
+        others = {name: value for name, value in table.items() if name not in known}
+        for problem in misfits(others, rest.type, key):
+            near = did_you_mean(str(problem.key[-1]), known) or ""
+            yield msgspec.structs.replace(problem, hint=near) if near.startswith("did") else problem
     for field in _fields(wanted):
+        if field.encode_name == REST:
+            continue
         if field.encode_name in table:
             yield from misfits(table[field.encode_name], field.type, (*key, field.encode_name))
         elif field.required:
@@ -181,6 +209,13 @@ def _plain(wanted: Any) -> tuple[Any, Any]:
     return wanted, get_origin(wanted)
 
 
+def _chosen(value: Any, wanted: Any) -> Any:
+    """Of a choice between a list and a table, what the value is."""
+    forms: dict[Any, Any] = {list: list, dict: msgspec.Struct}
+    fitting = [t for t in get_args(wanted) if type(value) in forms and _plain(t)[1] is forms[type(value)]]
+    return fitting[0] if fitting and get_origin(wanted) in (Union, types.UnionType) else wanted
+
+
 def _fits(value: Any, wanted: Any) -> bool:
     if isinstance(value, float) and not math.isfinite(value):
         return False
@@ -201,7 +236,10 @@ def _described(wanted: Any) -> str:
     if origin in (dict, msgspec.Struct):
         return "a table { ... }"
     choices = get_args(wanted) or (wanted,)
-    return " or ".join(dict.fromkeys(_WORDS.get(c, str(c)) for c in choices if not (c is int and float in choices)))
+    told = (_WORDS.get(c) or (_described(c) if c is not wanted else str(c)) for c in choices)
+    return " or ".join(
+        dict.fromkeys(word for c, word in zip(choices, told, strict=True) if not (c is int and float in choices))
+    )
 
 
 def _shown(value: Any) -> str:

@@ -6,10 +6,11 @@ import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
-from keepfit.core.digests import canonical
+from keepfit.core.digests import canonical, digest_value
 from keepfit.core.errors import ContractBroken, DataError, KeepfitError, NotEnoughData, PackageError, UserCodeError
 from keepfit.core.files import locked
 from keepfit.datasets.version import checkout, find_version
@@ -20,18 +21,27 @@ from keepfit.ledger.fact import fact_id
 from keepfit.objects import read
 from keepfit.runs.environment import CACHE, environment, pinned
 from keepfit.runs.evidence import Evidence, completed, gather
-from keepfit.runs.run import Plan, Run, run_of
+from keepfit.runs.hear import Heard, Hearing
+from keepfit.runs.run import METRIC, PARAMETER, Plan, Run, State, indexed, run_of, series
 
+_PRINTED = 50
+"""Lines that are kept of what a failed run printed."""
 _ERRORS = {e.code: e for e in (ContractBroken, DataError, NotEnoughData, UserCodeError, PackageError)}
 
 
-def execute(home: Home, plan: Plan, *, prepare: Callable[[Path], None] | None = None) -> Run:
+def execute(
+    home: Home, plan: Plan, *, prepare: Callable[[Path], None] | None = None, heard: Heard | None = None
+) -> Run:
     """The run of this plan: found when its key is known and its outputs are there, made otherwise.
 
     The step runs in a process of its own, in a folder that holds `spec.json`, the plan's
     `code/` and `data/`, and leaves its results in `out/`. Two callers with the same plan share
-    one execution. Raises what the step raised (UserCodeError, DataError ...); nothing is then recorded.
+    one execution. `heard` is told of what the step logs, as it comes; when it gives True, the step
+    is ended and the run is `pruned`. Raises what the step raised (UserCodeError, DataError ...);
+    the run is then recorded as failed, and run again when it is asked for again.
     """
+    if known := find_known(home, plan):
+        return known
     with locked(home.folder / "work" / f"{plan.key[:16]}.lock"):
         if known := find_known(home, plan):
             return known
@@ -41,10 +51,7 @@ def execute(home: Home, plan: Plan, *, prepare: Callable[[Path], None] | None = 
             lay_out(home, plan, folder)
             if prepare:
                 prepare(folder)
-            evidence, started = gather(home, plan.code), time.monotonic()
-            outputs = _run(home, plan, folder)
-            seconds = time.monotonic() - started
-            return _record(home, plan, outputs, seconds, completed(evidence, home, folder, plan.environment))
+            return _run(home, plan, folder, heard)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -85,17 +92,40 @@ def lay_out(home: Home, plan: Plan, folder: Path) -> None:
         checkout(home.objects, find_version(home, id), folder / "data" / name)
 
 
-def _run(home: Home, plan: Plan, folder: Path) -> dict[str, str]:
+class _End(NamedTuple):
+    """How a step ended."""
+
+    state: State
+    key: object
+    seconds: float
+    outputs: Mapping[str, str] = {}
+    error: Mapping[str, str | None] = {}
+
+
+def _run(home: Home, plan: Plan, folder: Path, heard: Heard | None) -> Run:
     step = Step(module=plan.module, folder=folder, environment=pinned(plan.threads, plan.seed))
+    hearing, evidence = Hearing(folder, home.clock, heard), gather(home, plan.code)
+    began, started = home.clock.now(), time.monotonic()
     ticket = home.engine.submit(step)
     try:
-        outcome = home.engine.result(ticket)
+        with hearing.live(lambda: home.engine.cancel(ticket)):
+            outcome = home.engine.result(ticket)
     except BaseException:
         home.engine.cancel(ticket)
         raise
+    hearing.finish()
+    seconds = time.monotonic() - started
+    evidence = completed(evidence, home, folder, plan.environment)
+    if hearing.stopped:
+        return _record(home, plan, hearing, evidence, _End("pruned", [plan.key, "pruned"], seconds))
     if outcome.exit_code != 0:
-        raise failure(plan, folder, outcome)
-    return {p.name: home.objects.put(p) for p in sorted((folder / "out").iterdir())}
+        problem = failure(plan, folder, outcome)
+        error = {"code": problem.code, "message": problem.message, "where": problem.where, "hint": problem.hint}
+        error["printed"] = "\n".join(outcome.log.splitlines()[-_PRINTED:])
+        _record(home, plan, hearing, evidence, _End("failed", [plan.key, began], seconds, error=error))
+        raise problem
+    outputs = {p.name: home.objects.put(p) for p in sorted((folder / "out").iterdir())}
+    return _record(home, plan, hearing, evidence, _End("done", plan.key, seconds, outputs))
 
 
 def failure(plan: Plan, folder: Path, outcome: Outcome) -> KeepfitError:
@@ -109,28 +139,46 @@ def failure(plan: Plan, folder: Path, outcome: Outcome) -> KeepfitError:
     return error(told["message"] or "", where=told["where"], hint=told["hint"])
 
 
-def _record(home: Home, plan: Plan, outputs: dict[str, str], seconds: float, evidence: Evidence) -> Run:
+def _record(home: Home, plan: Plan, hearing: Hearing, evidence: Evidence, end: _End) -> Run:
+    parameters = hearing.parameters | plan.parameters
     found = fact(
         "run",
         plan.subject,
         time=home.clock.now(),
-        key=plan.key,
+        key=end.key,
         actor=home.actor,
         body={
             "key": plan.key,
+            "state": end.state,
             "module": plan.module,
             "spec": plan.spec,
             "code": plan.code,
             "data": plan.data,
             "seed": plan.seed,
             "threads": plan.threads,
-            "seconds": round(seconds, 3),
-            "outputs": outputs,
+            "seconds": round(end.seconds, 3),
+            "outputs": dict(end.outputs),
+            "parameters": parameters,
+            "curves": {name: len(points) for name, points in hearing.curves.items()},
+            "error": dict(end.error),
             "evidence": msgspec.to_builtins(evidence),
         },
         refs={"environment": plan.environment, **evidence.refs, **{f"data/{n}": id for n, id in plan.data.items()}},
-        attributes={"seconds": round(seconds, 3), "module": plan.module},
+        attributes={
+            "state": end.state,
+            "seconds": round(end.seconds, 3),
+            "module": plan.module,
+            "actor": home.actor,
+            "family": plan.family,
+            "code": digest_value(plan.code),
+            "environment": plan.environment,
+            **{f"data.{name}": id for name, id in plan.data.items()},
+            **{PARAMETER + name: indexed(value) for name, value in parameters.items()},
+            **{METRIC + name: value for name, value in hearing.metrics.items()},
+        },
     )
+    for name, points in hearing.curves.items():
+        home.ledger.record(series(found.id, name), points)
     return run_of(home.ledger.append([found])[0])
 
 
