@@ -81,6 +81,18 @@ class Where(msgspec.Struct, frozen=True):
     value: float | str
 
 
+class Entry(msgspec.Struct, frozen=True):
+    """A fact and its place in the ledger."""
+
+    number: int
+    """1 for the first fact that was recorded, one more for each that follows; no number is left out."""
+    recorded: datetime
+    """When it was written, on the clock of the machine that did."""
+    chain: str
+    """The digest of this fact and all before it: equal in two ledgers if they hold the same facts up to here."""
+    fact: Fact
+
+
 class Query(msgspec.Struct, frozen=True, kw_only=True):
     """Which facts, in which order.
 
@@ -135,6 +147,13 @@ class Ledger(Protocol):
 
     def find(self, query: Query) -> list[Fact]:
         """The facts that match, filtered, ordered and paged inside the storage."""
+        ...
+
+    def history(self, after: int = 0, limit: int = 1000) -> list[Entry]:
+        """At most `limit` facts with a number above `after`, in the order they were recorded.
+
+        Nothing ever appears below a number that has been read, so reading on from the last one misses no fact.
+        """
         ...
 
     def name(self, name: str) -> str | None:

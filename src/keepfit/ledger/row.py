@@ -12,7 +12,7 @@ import msgspec
 from keepfit.core.clocks import utc
 from keepfit.core.digests import canonical, digest_bytes
 from keepfit.core.errors import UsageError
-from keepfit.ledger.fact import Fact, Point
+from keepfit.ledger.fact import Entry, Fact, Point
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -61,6 +61,11 @@ def fact_of(row: Row) -> Fact:
         refs=_REFS.decode(row.refs),
         attributes=attributes_of(row),
     )
+
+
+def entry_of(number: int, recorded: int, chain: str, *values: Any) -> Entry:
+    """The fact that a row holds, and its place in the ledger."""
+    return Entry(number, moment(recorded), chain, fact_of(Row(*values)))
 
 
 def attributes_of(row: Row) -> dict[str, float | str]:

@@ -34,6 +34,14 @@ def select_page(query: Query) -> Sql:
     return _page(parts, "o.seq AS seq, o.value AS value", f"value {way}, seq DESC", query.limit, query.offset)
 
 
+def select_history(after: int, limit: int) -> Sql:
+    """Reads the facts with a sequence number above `after`, and what binds them to those before."""
+    if limit < 0:
+        raise UsageError(f"a page cannot have limit {limit}")
+    text = f"SELECT seq, recorded, chain, {COLUMNS} FROM fact WHERE seq > ? ORDER BY seq LIMIT ?"
+    return Sql(text, [after, limit])
+
+
 def select_rest(query: Query, order: str, *, limit: int, offset: int) -> Sql:
     """Reads a page of the facts that match but lack the attribute to order by, newest first."""
     parts = _matching(query)

@@ -11,11 +11,11 @@ from typing import TypeVar
 
 from keepfit.core.errors import NameMoved, StoreError, UsageError
 from keepfit.core.files import make_folder, sync_folder
-from keepfit.ledger.fact import Fact, Move, Point, Query
+from keepfit.ledger.fact import Entry, Fact, Move, Point, Query
 from keepfit.ledger.group import Group, Work
 from keepfit.ledger.pool import Pool
-from keepfit.ledger.row import COLUMNS, Row, attributes_of, fact_of, link, point_of, point_rows, row_of
-from keepfit.ledger.select import count_ordered, select_page, select_rest
+from keepfit.ledger.row import COLUMNS, Row, attributes_of, entry_of, fact_of, link, point_of, point_rows, row_of
+from keepfit.ledger.select import count_ordered, select_history, select_page, select_rest
 
 T = TypeVar("T")
 
@@ -90,6 +90,10 @@ class SqliteLedger:
                 limit, offset = query.limit - len(found), max(0, query.offset - having)
                 found += connection.execute(*select_rest(query, query.order, limit=limit, offset=offset)).fetchall()
         return [fact_of(Row(*values)) for values in found]
+
+    def history(self, after: int = 0, limit: int = 1000) -> list[Entry]:
+        with self._reading() as connection:
+            return [entry_of(*values) for values in connection.execute(*select_history(after, limit)).fetchall()]
 
     def name(self, name: str) -> str | None:
         with self._reading() as connection:

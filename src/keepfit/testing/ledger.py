@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from keepfit.core.errors import NameMoved, StoreError, UsageError
-from keepfit.ledger import Fact, Ledger, Move, Point, Query, open_ledger
+from keepfit.ledger import Entry, Fact, Ledger, Move, Point, Query, open_ledger
 from keepfit.testing import queries, workers
 from keepfit.testing.workers import NOON
 
@@ -213,6 +213,33 @@ class LedgerSuite:
         for query in (Query(limit=-1), Query(offset=-1), Query(limit=2**80)):
             with pytest.raises(UsageError):
                 ledger.find(query)
+
+    # history
+
+    def test_history_tells_all_facts_in_the_order_they_were_recorded(self, ledger: Ledger) -> None:
+        assert ledger.history() == []
+        facts = [_fact(f"f-{n}", time=NOON - timedelta(hours=n), attributes={"n": n}) for n in range(7)]
+        ledger.append(facts[:3])
+        ledger.append([*facts[2:], facts[0]])
+        whole = ledger.history()
+        assert [entry.fact for entry in whole] == facts
+        assert [entry.number for entry in whole] == [1, 2, 3, 4, 5, 6, 7]
+        assert len({entry.chain for entry in whole}) == 7
+        assert all(abs(entry.recorded - datetime.now(UTC)) < timedelta(minutes=5) for entry in whole)
+        assert ledger.history(after=2, limit=3) == whole[2:5]
+        assert ledger.history(after=7) == ledger.history(limit=0) == []
+        with pytest.raises(UsageError):
+            ledger.history(limit=-1)
+
+    def test_history_read_on_from_the_last_number_misses_nothing(self, ledger: Ledger) -> None:
+        read: list[Entry] = []
+        with ThreadPoolExecutor(4) as busy:
+            writing = [busy.submit(lambda w: [ledger.append([_fact(f"{w}-{n}")]) for n in range(10)], w) for w in "abc"]
+            while not all(writer.done() for writer in writing):
+                read += ledger.history(after=len(read), limit=2)
+        read += ledger.history(after=len(read))
+        assert [entry.number for entry in read] == list(range(1, 31))
+        assert {entry.fact.id for entry in read} == {f"{writer}-{n}" for writer in "abc" for n in range(10)}
 
     # series
 
