@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from keepfit.core.digests import digest_stream
+from keepfit.core.digests import digest_bytes, digest_file, digest_stream
+from keepfit.core.errors import StoreError
+
+SMALL = 8 << 20
+"""Bytes up to which an object is carried in memory."""
 
 
-class Objects(Protocol):
+class Target(Protocol):
+    """Where objects can be put."""
+
+    def put(self, content: bytes | Path, *, like: str | None = None) -> str:
+        """As `Objects.put`."""
+        ...
+
+
+class Objects(Target, Protocol):
     """Bytes by digest (BLAKE3). An object, once put, never changes."""
 
     def put(self, content: bytes | Path, *, like: str | None = None) -> str:
@@ -56,3 +69,29 @@ def is_whole(objects: Objects, digest: str) -> bool:
     """Whether the object's bytes still are those that were put; NotFound when there is none."""
     with objects.open(digest) as stream:
         return digest_stream(stream) == digest
+
+
+def copy(source: Objects, target: Target, digest: str, scratch: Path) -> int | None:
+    """Put an object of one store into another; gives its size, or None when its bytes are damaged: none is then put.
+
+    A large one that is in no file of its own is written to `scratch` on the way. Raises
+    NotFound when the source has none, and StoreError.
+    """
+    if path := source.file(digest):
+        return path.stat().st_size if digest_file(path) == digest and target.put(path) == digest else None
+    with source.open(digest) as stream:
+        beginning = stream.read(SMALL + 1)
+        if len(beginning) <= SMALL:
+            whole = digest_bytes(beginning) == digest and target.put(beginning) == digest
+            return len(beginning) if whole else None
+        try:
+            scratch.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=scratch) as kept:
+                kept.write(beginning)
+                while block := stream.read(1 << 20):
+                    kept.write(block)
+                kept.flush()
+                path = Path(kept.name)
+                return kept.tell() if digest_file(path) == digest and target.put(path) == digest else None
+        except OSError as problem:
+            raise StoreError(f"cannot fetch object `{digest}`: {problem.strerror}", where=str(scratch)) from problem
