@@ -15,7 +15,7 @@ from keepfit.keeping.needs import Needs, facts, words
 from keepfit.ledger import Fact, Ledger, Move
 from keepfit.remotes.entry import Entry, Fold, fact_in, line_of
 from keepfit.remotes.remote import Remote, Seen
-from keepfit.remotes.selection import Selection
+from keepfit.remotes.selection import EVERYTHING, Selection
 from keepfit.remotes.take import lines, take
 from keepfit.remotes.transfer import Moved, Tell, missing, transfer
 
@@ -50,7 +50,7 @@ def pull(
     home: Home,
     remote: Remote,
     *,
-    selection: Selection = Selection(),
+    selection: Selection = EVERYTHING,
     prefer: Literal["ours", "theirs"] | None = None,
     trusting: Collection[str] = (),
     tell: Tell = lambda moved: None,

@@ -12,7 +12,7 @@ from keepfit.ledger import Fact, Move
 from keepfit.packages.sign import own_key
 from keepfit.remotes.entry import Entry, fact_in, file_name, line_of, number_of, sealed, segments
 from keepfit.remotes.remote import Remote, Seen
-from keepfit.remotes.selection import Selection
+from keepfit.remotes.selection import EVERYTHING, Selection
 from keepfit.remotes.take import lines, take
 from keepfit.remotes.transfer import Moved, Tell, missing, transfer
 
@@ -33,7 +33,7 @@ def push(
     home: Home,
     remote: Remote,
     *,
-    selection: Selection = Selection(),
+    selection: Selection = EVERYTHING,
     tell: Tell = lambda moved: None,
 ) -> Pushed:
     """Bring facts, what they need and where names are to the remote. With nothing new, nothing is written.

@@ -38,3 +38,6 @@ class Selection(msgspec.Struct, frozen=True):
             kept.update(fact.id for fact in rests_on)
             todo += rests_on
         return [fact for fact in known if fact.id in kept]
+
+
+EVERYTHING = Selection()
