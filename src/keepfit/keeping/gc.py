@@ -6,6 +6,7 @@ objects/leases.py. Killed anywhere, it has freed some of what it would have free
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import re
 import shutil
@@ -17,7 +18,7 @@ from pathlib import Path
 import msgspec
 
 from keepfit.core.digests import short
-from keepfit.core.errors import DamagedObject
+from keepfit.core.errors import DamagedObject, NotFound
 from keepfit.core.files import locked, sweep
 from keepfit.home import Home
 from keepfit.keeping.needs import Needs, facts, named
@@ -107,10 +108,10 @@ def _count(objects: Objects, digest: str, found: Freed) -> None:
         found.bytes += stat.st_size
         put = datetime.fromtimestamp(stat.st_mtime, UTC)
         found.oldest = min(found.oldest or put, put)
-    else:
-        with objects.open(digest) as stream:
-            while block := stream.read(1 << 20):
-                found.bytes += len(block)
+        return
+    with contextlib.suppress(DamagedObject, NotFound), objects.open(digest) as stream:
+        while block := stream.read(1 << 20):
+            found.bytes += len(block)
 
 
 def _folders(home: Home) -> Iterator[Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import msgspec
 
@@ -13,6 +14,7 @@ from keepfit.ledger import Fact, Ledger
 from keepfit.objects import Objects, read
 
 _DIGEST = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
+_WHOLE = re.compile(r"[0-9a-f]{64}")
 _PAGE = 5000
 _VALUES = ("key",)
 """Where a body holds the digest of a value, not of an object."""
@@ -79,16 +81,37 @@ def named(fact: Fact) -> set[str]:
 
 
 def needed(fact: Fact) -> set[str]:
-    """The objects that a fact cannot do without: what it names, but for digests of values."""
-    return named(fact) - {fact.body.get(name) for name in _VALUES if isinstance(fact.body.get(name), str)}
+    """The objects that a fact cannot do without: every value that is a digest, but for digests of values."""
+    body = {name: value for name, value in fact.body.items() if name not in _VALUES}
+    return {text for text in _texts([body, fact.refs]) if _WHOLE.fullmatch(text)}
 
 
 def words(fact: Fact) -> str:
-    """What a fact is in the user's words: `model delay@3`, `data flights of 2013-05-02 12:00`."""
+    """What a fact is in the user's words: `model delay@3`, `run delay of 2013-05-02 12:00`."""
     name = fact.subject.partition("/")[2] or fact.subject
-    if "version" in fact.body:
-        return f"{fact.kind} {name}@{fact.body['version']}"
-    return f"{fact.kind} {name} of {fact.time:%Y-%m-%d %H:%M}"
+    number = fact.body.get("version", fact.body.get("number"))
+    return f"{fact.kind} {name}@{number}" if number else f"{fact.kind} {name} of {fact.time:%Y-%m-%d %H:%M}"
+
+
+def tree_files(objects: Objects, root: str, above: str = "") -> Iterator[tuple[str, str]]:
+    """The files of a tree, as path and digest, as far as it can be read."""
+    try:
+        entries = _manifest(objects, root)
+    except (NotFound, DamagedObject):
+        return
+    for name, kind, _, digest in entries:
+        if kind == "folder":
+            yield from tree_files(objects, digest, f"{above}{name}/")
+        else:
+            yield f"{above}{name}", digest
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list | tuple):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _texts(item)
 
 
 def _manifest(objects: Objects, digest: str) -> list[tuple[str, str, int, str]]:

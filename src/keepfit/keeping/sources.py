@@ -8,7 +8,7 @@ from pathlib import Path
 from keepfit.core.digests import digest_bytes, digest_file
 from keepfit.core.errors import KeepfitError
 from keepfit.home import Home
-from keepfit.keeping.needs import facts
+from keepfit.keeping.needs import facts, tree_files
 from keepfit.objects import Objects, Target, copy
 
 
@@ -58,8 +58,12 @@ def _files(home: Home) -> Iterator[tuple[Path, str]]:
     for _, fact in facts(home.ledger):
         for path, digest in fact.body.get("code", {}).items() if fact.kind == "run" else ():
             yield home.root / path, digest
-        for file in fact.body.get("files", ()) if fact.kind == "data" else ():
-            yield home.root / file["path"], file["digest"]
+        if fact.kind == "data" and "tree" in fact.refs:
+            for name, digest in tree_files(home.objects, fact.refs["tree"]):
+                yield home.root / fact.body.get("base", "") / name, digest
+        elif fact.kind == "data":
+            for file in fact.body["files"]:
+                yield home.root / file["path"], file["digest"]
 
 
 class _Replacing:

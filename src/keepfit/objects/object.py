@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from keepfit.core.digests import digest_bytes, digest_file, digest_stream
-from keepfit.core.errors import StoreError
+from keepfit.core.errors import DamagedObject, StoreError
 
 SMALL = 8 << 20
 """Bytes up to which an object is carried in memory."""
@@ -77,21 +77,35 @@ def copy(source: Objects, target: Target, digest: str, scratch: Path) -> int | N
     A large one that is in no file of its own is written to `scratch` on the way. Raises
     NotFound when the source has none, and StoreError.
     """
-    if path := source.file(digest):
-        return path.stat().st_size if digest_file(path) == digest and target.put(path) == digest else None
-    with source.open(digest) as stream:
-        beginning = stream.read(SMALL + 1)
-        if len(beginning) <= SMALL:
-            whole = digest_bytes(beginning) == digest and target.put(beginning) == digest
-            return len(beginning) if whole else None
-        try:
-            scratch.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=scratch) as kept:
-                kept.write(beginning)
-                while block := stream.read(1 << 20):
-                    kept.write(block)
-                kept.flush()
-                path = Path(kept.name)
-                return kept.tell() if digest_file(path) == digest and target.put(path) == digest else None
-        except OSError as problem:
-            raise StoreError(f"cannot fetch object `{digest}`: {problem.strerror}", where=str(scratch)) from problem
+    try:
+        if path := source.file(digest):
+            return path.stat().st_size if _is(path, digest) and target.put(path) == digest else None
+        with source.open(digest) as stream:
+            beginning = stream.read(SMALL + 1)
+            if len(beginning) > SMALL:
+                return _copy_large(beginning, stream, target, digest, scratch)
+    except DamagedObject:
+        return None
+    whole = digest_bytes(beginning) == digest and target.put(beginning) == digest
+    return len(beginning) if whole else None
+
+
+def _copy_large(beginning: bytes, rest: BinaryIO, target: Target, digest: str, scratch: Path) -> int | None:
+    try:
+        scratch.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=scratch) as kept:
+            kept.write(beginning)
+            while block := rest.read(1 << 20):
+                kept.write(block)
+            kept.flush()
+            path = Path(kept.name)
+            return kept.tell() if _is(path, digest) and target.put(path) == digest else None
+    except OSError as problem:
+        raise StoreError(f"cannot fetch object `{digest}`: {problem.strerror}", where=str(scratch)) from problem
+
+
+def _is(path: Path, digest: str) -> bool:
+    try:
+        return digest_file(path) == digest
+    except OSError as problem:
+        raise StoreError(f"cannot read `{path.name}`: {problem.strerror}", where=str(path.parent)) from problem

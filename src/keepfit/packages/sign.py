@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import re
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 from cryptography.exceptions import InvalidSignature
@@ -43,8 +43,8 @@ class _Envelope(msgspec.Struct, rename={"payload_type": "payloadType"}):
     signatures: list[_Signature]
 
 
-def sign(payload: bytes, key: Path, *, kind: str = PAYLOAD_TYPE) -> bytes:
-    """The envelope around a payload, signed with the key in this file (made at first use, mode 0600)."""
+def sign(payload: bytes, key: Path, kind: str = PAYLOAD_TYPE) -> bytes:
+    """The envelope around a payload of this kind, signed with the key in this file (made at first use, mode 0600)."""
     private = _private(key)
     public = private.public_key().public_bytes_raw()
     signature = base64.b64encode(private.sign(_encoding(payload, kind))).decode()
@@ -52,8 +52,8 @@ def sign(payload: bytes, key: Path, *, kind: str = PAYLOAD_TYPE) -> bytes:
     return msgspec.json.encode(_Envelope(kind, base64.b64encode(payload).decode(), signatures))
 
 
-def opened(envelope: bytes, key: Path, *, kind: str = PAYLOAD_TYPE) -> bytes:
-    """The payload of an envelope signed with the key in this file, or with a trusted one; PackageError otherwise."""
+def opened(envelope: bytes, key: Path, kind: str = PAYLOAD_TYPE) -> bytes:
+    """The payload of an envelope of this kind, signed with the key in this file or a trusted one; else PackageError."""
     held, payload, signature = _read(envelope)
     if held.payload_type != kind:
         raise PackageError(f"the envelope holds a `{held.payload_type}`, not a `{kind}`")
@@ -128,8 +128,7 @@ def _public(id: str, key: Path) -> bytes | None:
 
 def _encoding(payload: bytes, kind: str) -> bytes:
     """What is signed: DSSE's pre-authentication encoding."""
-    name: Any = kind.encode()
-    return b"DSSEv1 %d %s %d %s" % (len(name), name, len(payload), payload)
+    return b"DSSEv1 %d %s %d %s" % (len(kind.encode()), kind.encode(), len(payload), payload)
 
 
 def _private(path: Path) -> Ed25519PrivateKey:

@@ -70,13 +70,13 @@ def fold(entries: Mapping[str, Entry]) -> Fold:
 
 def sealed(entry: Entry, key: Path) -> bytes:
     """The file of a push, signed with the key in a file."""
-    return sign(msgspec.json.encode(entry), key, kind=KIND)
+    return sign(msgspec.json.encode(entry), key, KIND)
 
 
 def unsealed(file: bytes, key: Path) -> Entry:
     """The push that a file tells of; PackageError when its signature is missing, wrong, or not trusted."""
     try:
-        return msgspec.json.decode(opened(file, key, kind=KIND), type=Entry)
+        return msgspec.json.decode(opened(file, key, KIND), type=Entry)
     except msgspec.MsgspecError as problem:
         raise PackageError(f"the push was made by another version of keepfit: {problem}") from problem
 
