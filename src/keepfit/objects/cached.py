@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from keepfit.core.errors import DamagedObject
+from keepfit.objects.copy import copy
 from keepfit.objects.folder import Folder
-from keepfit.objects.object import Objects, copy
+from keepfit.objects.object import Objects
 
 
 class Cached:

@@ -21,7 +21,7 @@ import blake3
 
 from keepfit.core.digests import digest_bytes, digest_file
 from keepfit.core.errors import NotFound, StoreError, UsageError
-from keepfit.objects.object import SMALL
+from keepfit.objects.copy import SMALL
 
 try:
     import obstore
