@@ -40,6 +40,10 @@ VERBS = {
         "make a result again from what was kept, and prove it equal bit for bit", "keepfit reproduce delay@champion"
     ),
     "who-was-live": Verb("which model answered at a time", "keepfit who-was-live --at 2013-05-02"),
+    "push": Verb("bring data, models and facts to the remote", "keepfit push"),
+    "pull": Verb("bring what others have pushed", "keepfit pull"),
+    "verify": Verb("check every object, name and fact, and repair what can be", "keepfit verify --repair"),
+    "gc": Verb("free what no fact and no name needs", "keepfit gc --yes"),
     "schema": Verb("the JSON Schema of keepfit.toml, for editors", "keepfit schema > keepfit.schema.json"),
 }
 

@@ -106,6 +106,32 @@ def remove_files(paths: Iterable[Path]) -> None:
             sync_folder(folder)
 
 
+def create_file(path: Path, content: bytes) -> bool:
+    """Put a new file in place whole and durably; False, and nothing changes, when there is one already.
+
+    Of several that try at once, one succeeds. Raises StoreError when the disk refuses.
+    """
+    try:
+        make_folder(path.parent)
+        part = _new_part(path.parent)
+        try:
+            with open(part, "xb", opener=_private) as file:
+                _mark_live(file.fileno())
+                file.write(content)
+                file.flush()
+                os.fchmod(file.fileno(), 0o644)
+                os.fsync(file.fileno())
+                os.link(part, path)
+        except FileExistsError:
+            return False
+        finally:
+            part.unlink(missing_ok=True)
+        sync_folder(path.parent)
+    except OSError as problem:
+        raise _refused(path, problem) from problem
+    return True
+
+
 def write_folder(path: Path, fill: Callable[[Path], object]) -> None:
     """Make a folder appear whole and durably, or not at all; an existing one is left as it is.
 

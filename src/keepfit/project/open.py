@@ -7,9 +7,9 @@ import getpass
 import os
 
 from keepfit.core.clocks import Clock, WallClock
-from keepfit.home import Home
+from keepfit.home import FOLDER, Home
 from keepfit.ledger import open_ledger
-from keepfit.objects import open_objects
+from keepfit.objects import Leased, Objects, open_objects
 from keepfit.project.project import Project
 
 
@@ -24,11 +24,18 @@ def home(project: Project, *, clock: Clock | None = None, actor: str | None = No
     return Home(
         root=project.root,
         ledger=open_ledger(project.ledger, project.root),
-        objects=open_objects(project.objects, project.root),
+        objects=_objects(project),
         engine=Here(),
         actor=actor if actor is not None else _actor(),
         clock=clock or WallClock(),
     )
+
+
+def _objects(project: Project) -> Objects:
+    """The project's store; one below its own folder is kept tidy by `keepfit gc`, which has to see who is at work."""
+    kept = project.root / FOLDER
+    store = open_objects(project.objects, project.root, cache=kept / "cache" / "objects")
+    return Leased(store, kept / "leases") if project.objects.startswith("folder:") else store
 
 
 def _actor() -> str:

@@ -46,6 +46,8 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     retrain: RetrainSettings = RetrainSettings()
     ledger: str = LEDGER
     objects: str = OBJECTS
+    remote: str | None = None
+    """Where `push` and `pull` go to."""
 
     @property
     def main(self) -> Dataset:

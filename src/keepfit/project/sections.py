@@ -57,6 +57,8 @@ class Sections(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Address of the ledger of facts; `postgresql://user@host/database` shares it between machines."""
     objects: str = OBJECTS
     """Address of the store of objects."""
+    remote: str | None = None
+    """Where `keepfit push` and `keepfit pull` go to: `s3://bucket/prefix`, `gs://...`, `az://...`, or a folder."""
     data: dict[str, DataSection]
     train: TrainSettings
     check: CheckSettings = CheckSettings()

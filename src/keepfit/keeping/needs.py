@@ -1,0 +1,128 @@
+"""Which objects facts need: the one answer that push, pull, verify and gc share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import msgspec
+
+from keepfit.core.digests import canonical
+from keepfit.core.errors import DamagedObject, NotFound
+from keepfit.ledger import Fact, Ledger
+from keepfit.objects import Objects, read
+
+_DIGEST = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
+_WHOLE = re.compile(r"[0-9a-f]{64}")
+_PAGE = 5000
+_VALUES = ("key",)
+"""Where a body holds the digest of a value, not of an object."""
+_TREE = "tree"
+"""The role of a reference to a tree of files."""
+
+
+class Needs:
+    """Objects that facts need, gathered fact by fact."""
+
+    def __init__(self, objects: Objects) -> None:
+        self.by: dict[str, list[str]] = {}
+        """Digest -> ids of the facts that need it; what several trees share is told of the first."""
+        self.unlisted: set[str] = set()
+        """Trees that cannot be read here: what they list is not known."""
+        self._objects = objects
+        self._listed: set[str] = set()
+
+    def add(self, facts: Iterable[Fact], digests: Callable[[Fact], set[str]] | None = None) -> Needs:
+        """Add what these facts need, by `needed` or another rule."""
+        for fact in facts:
+            for digest in (digests or needed)(fact):
+                self.by.setdefault(digest, []).append(fact.id)
+            if tree := fact.refs.get(_TREE):
+                self._add_tree(tree, fact.id)
+        return self
+
+    def again(self) -> Needs:
+        """Try once more to list the trees that could not be read."""
+        todo, self.unlisted = self.unlisted, set()
+        self._listed -= todo
+        for tree in todo:
+            self._add_tree(tree, self.by[tree][0])
+        return self
+
+    def _add_tree(self, root: str, id: str) -> None:
+        todo = [root]
+        while todo:
+            if (digest := todo.pop()) in self._listed:
+                continue
+            self._listed.add(digest)
+            try:
+                entries = _manifest(self._objects, digest)
+            except (NotFound, DamagedObject):
+                self.unlisted.add(digest)
+                continue
+            for _, kind, _, below in entries:
+                self.by.setdefault(below, []).append(id)
+                if kind == "folder":
+                    todo.append(below)
+
+
+def facts(ledger: Ledger, after: int = 0) -> Iterator[tuple[int, Fact]]:
+    """Every fact with a number above `after`, and its number, in the order they were recorded."""
+    while page := ledger.history(after, _PAGE):
+        for entry in page:
+            yield entry.number, entry.fact
+        after = page[-1].number
+
+
+def named(fact: Fact) -> set[str]:
+    """Every digest that is written anywhere in a fact: what must not be freed."""
+    return {found.decode() for found in _DIGEST.findall(canonical([fact.body, fact.refs, fact.attributes]))}
+
+
+def needed(fact: Fact) -> set[str]:
+    """The objects that a fact cannot do without: every value that is a digest, but for digests of values."""
+    body = {name: value for name, value in fact.body.items() if name not in _VALUES}
+    return {text for text in _texts([body, fact.refs]) if _WHOLE.fullmatch(text)}
+
+
+def words(fact: Fact) -> str:
+    """What a fact is in the user's words: `model delay@3`, `run delay of 2013-05-02 12:00`."""
+    name = fact.subject.partition("/")[2] or fact.subject
+    number = fact.body.get("version", fact.body.get("number"))
+    return f"{fact.kind} {name}@{number}" if number else f"{fact.kind} {name} of {fact.time:%Y-%m-%d %H:%M}"
+
+
+def tree_files(objects: Objects, root: str, above: str = "") -> Iterator[tuple[str, str]]:
+    """The files of a tree, as path and digest, as far as it can be read."""
+    try:
+        entries = _manifest(objects, root)
+    except (NotFound, DamagedObject):
+        return
+    for name, kind, _, digest in entries:
+        if kind == "folder":
+            yield from tree_files(objects, digest, f"{above}{name}/")
+        else:
+            yield f"{above}{name}", digest
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list | tuple):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _texts(item)
+
+
+def _manifest(objects: Objects, digest: str) -> list[tuple[str, str, int, str]]:
+    try:
+        return _decode(read(objects, digest)).entries
+    except msgspec.DecodeError as problem:
+        raise DamagedObject(f"object `{digest}` is no manifest of a folder", hint="keepfit verify") from problem
+
+
+class _Manifest(msgspec.Struct):
+    entries: list[tuple[str, str, int, str]]
+
+
+_decode = msgspec.json.Decoder(_Manifest).decode
