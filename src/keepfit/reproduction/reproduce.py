@@ -14,6 +14,7 @@ import msgspec
 from keepfit.core.digests import digest_file, short
 from keepfit.core.errors import DamagedObject, KeepfitError, NotFound
 from keepfit.core.files import locked
+from keepfit.datasets.tree import tree_files
 from keepfit.datasets.version import find_version
 from keepfit.engines import Step
 from keepfit.home import Home
@@ -162,9 +163,13 @@ def _wanted(home: Home, run: Run) -> Environment:
 
 def _restore(bench: _Bench, folder: Path) -> None:
     """Code and data as they were; DamagedObject or NotFound, naming the file, when they cannot be had."""
-    versions = {name: find_version(bench.home, id) for name, id in bench.plan.data.items()}
+    trees = {name: find_version(bench.home, id).tree for name, id in bench.plan.data.items()}
     files = [(f"code/{path}", digest) for path, digest in bench.plan.code.items()]
-    files += [(f"data/{name}/{f.path}", f.digest) for name, version in versions.items() for f in version.files]
+    files += [
+        (f"data/{name}/{f.path}", f.digest)
+        for name, tree in trees.items()
+        for f in tree_files(bench.home.objects, tree)
+    ]
     bench.told(f"restoring {len(files)} files of code and data")
     for path, digest in files:
         if not bench.home.objects.has(digest):
