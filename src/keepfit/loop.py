@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import cache
 from typing import Literal
 
 import msgspec
@@ -21,6 +22,7 @@ from keepfit.core.files import locked
 from keepfit.home import Home
 from keepfit.ledger import Fact
 from keepfit.models.model import find_model
+from keepfit.monitoring.changes import change_symptoms
 from keepfit.monitoring.symptom import Symptom
 from keepfit.monitoring.watch import due_windows
 from keepfit.project import Project
@@ -30,7 +32,7 @@ from keepfit.retraining.settings import RetrainSettings
 from keepfit.retraining.signs import read_signs
 from keepfit.retraining.trigger import Ending, Trigger, end_trigger, open_trigger, progress, reached, triggers
 
-Verb = Literal["watch", "trigger", "train", "package", "check", "release", "end"]
+Verb = Literal["watch", "alert", "trigger", "train", "package", "check", "release", "end"]
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +48,10 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     """The newest reason to train there has been."""
     done: Mapping[str, Fact] = {}
     """How far the trigger has come: model, package, verdict."""
+    changed: list[Symptom] = []
+    """What is not as the project wants to be told it is."""
+    told: list[str] = []
+    """Fingerprints of the changes that stand as alerts."""
     signs: Signs = Signs(live=None)
     retrain: RetrainSettings = RetrainSettings()
     automatic: bool = True
@@ -66,6 +72,8 @@ def decide(state: State) -> list[Action]:
         return [_next_step(state, state.trigger)]
     if state.due:
         return [Action(verb="watch", window=start) for start in state.due]
+    if sorted(symptom.fingerprint for symptom in state.changed) != state.told:
+        return [Action(verb="alert", reason=", ".join(s.place for s in state.changed) or "no change stands any more")]
     if reason := reason_to_train(state.retrain, state.signs, state.last, state.now):
         return [Action(verb="trigger", reason=reason)]
     return []
@@ -98,6 +106,7 @@ def observe(project: Project, home: Home) -> State:
     last = next(iter(triggers(home, name, limit=1)), None)
     trigger = last if last and last.ending is None else None
     delay, alerts = project.main.label_delay, open_alerts(home, name)
+    plan = cache(lambda: steps.plan_of(project, home))
     return State(
         now=home.clock.now(),
         live=live,
@@ -105,7 +114,9 @@ def observe(project: Project, home: Home) -> State:
         trigger=trigger,
         last=last,
         done=progress(home, trigger) if trigger else {},
-        signs=read_signs(home, name, live, alerts, project.retrain, lambda: steps.plan_of(project, home)),
+        changed=list(change_symptoms(home, name, live, plan, project.watch)) if live else [],
+        told=sorted(alert.fingerprint for alert in alerts if alert.kind == "change"),
+        signs=read_signs(home, name, live, alerts, project.retrain, plan),
         retrain=project.retrain,
         automatic=project.release.automatic,
     )
@@ -125,6 +136,8 @@ def _act(project: Project, home: Home, state: State, action: Action) -> None:
     trigger, done = state.trigger, state.done
     if action.verb == "watch" and state.live and action.window:
         steps.watch(project, home, state.live, action.window)
+    elif action.verb == "alert":
+        update(home, project.name, state.changed, kinds=["change"])
     elif action.verb == "trigger":
         open_trigger(home, project.name, action.reason, state.last)
     elif trigger and action.verb == "train":

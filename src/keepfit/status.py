@@ -72,6 +72,8 @@ def status(project: Project, home: Home) -> Status:
 def _told(action: Action) -> str:
     if action.verb == "watch" and action.window:
         return f"watch the window of {iso(action.window)}: it is over and its labels are due"
+    if action.verb == "alert":
+        return f"tell of changes: {action.reason}"
     if action.verb == "trigger":
         return f"train, because {action.reason}"
     return f"{action.verb}: {action.reason}"

@@ -12,6 +12,7 @@ from keepfit.home import Home
 from keepfit.ledger import Fact
 from keepfit.models.model import ModelVersion, register, registered
 from keepfit.models.plan import plan_training
+from keepfit.monitoring.changes import note_changes
 from keepfit.project import Project
 from keepfit.runs.execute import execute
 from keepfit.runs.hear import Heard
@@ -66,8 +67,8 @@ def tune(
 
 
 def plan_of(project: Project, home: Home) -> Plan:
-    """What training would do now."""
-    return plan_training(
+    """What training would do now; code or an environment that has changed is recorded."""
+    plan = plan_training(
         home,
         project.name,
         task=project.task,
@@ -75,6 +76,8 @@ def plan_of(project: Project, home: Home) -> Plan:
         sides=project.sides,
         settings=project.train,
     )
+    note_changes(home, project.name, plan)
+    return plan
 
 
 def package(home: Home, model: ModelVersion) -> Fact:

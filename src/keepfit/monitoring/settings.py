@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from typing import Literal
 
 import msgspec
 
 from keepfit.core.clocks import duration
 from keepfit.core.errors import UsageError
+
+ChangeKind = Literal["data", "code", "environment", "model", "release"]
 
 
 class WatchSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -20,6 +23,9 @@ class WatchSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Windows the performance is judged over."""
     alarms: str = "1 per 1000 windows"
     """False alarms the drift monitor may raise when nothing has changed."""
+    changes: list[ChangeKind] = []
+    """What to be told of when it is not as it was when the champion was made (`data`, `code`, `environment`), or for
+    one window after it moved (`model`, `release`)."""
 
     @property
     def width(self) -> timedelta:

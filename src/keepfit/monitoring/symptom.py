@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
-SymptomKind = Literal["performance", "drift", "data", "freshness", "retraining"]
+SymptomKind = Literal["performance", "drift", "data", "freshness", "change", "retraining"]
 Severity = Literal["page", "digest"]
 
 

@@ -8,6 +8,7 @@ from keepfit.alerting.alert import Alert
 from keepfit.core.errors import DataError, NotFound
 from keepfit.home import Home
 from keepfit.models.model import find_model
+from keepfit.monitoring.changes import differences
 from keepfit.monitoring.watch import list_windows
 from keepfit.releases.release import Release
 from keepfit.retraining.policy import Signs
@@ -50,9 +51,7 @@ def _changes(home: Home, name: str, live: Release, plan: Callable[[], Plan]) -> 
     except (DataError, NotFound):
         return None, None  # what is wrong with the data is a symptom of its own
     made = find_run(home, find_model(home, name, live.model).run)
-    data = [d for d, id in now.data.items() if made.data.get(d) != id]
-    code = sorted({p for p, _ in set(now.code.items()) ^ set(made.code.items())})
-    return (
-        f"new version of {', '.join(data)}" if data else None,
-        f"{', '.join(code)} changed" if code else None,
-    )
+    found = {i.subject: text for i, text in differences(home, name, made, now)}
+    code = found.get(f"code/{name}")
+    data = [subject.removeprefix("data/") for subject in found if subject.startswith("data/")]
+    return f"new version of {', '.join(data)}" if data else None, code
