@@ -31,3 +31,7 @@ class Home:
 
 
 FOLDER = ".keepfit"
+
+LEDGER = "sqlite:.keepfit/ledger.db"
+OBJECTS = "folder:.keepfit/objects"
+"""Where they are unless the project says otherwise."""

@@ -37,7 +37,14 @@ def replay_and_review(folder: Path, *, start: datetime, until: datetime, port: i
         told = f"{done.served:,} served, {done.failed} failed, {done.labels:,} labels"
         progress.show(f"{done.start:%Y-%m-%d} [{bar:<30}] {share:4.0%}  {told}")
 
-    running = start_gateway(project.root, project.name, project.serve, port=port)
+    running = start_gateway(
+        project.root,
+        project.name,
+        project.serve,
+        port=port,
+        ledger=project.ledger,
+        objects=project.objects,
+    )
     try:
         progress.note(f"serving {project.name} at {running.url}")
         client = Client(running.url, running.token, CONNECTIONS)

@@ -54,7 +54,14 @@ def _live(options: Namespace) -> Report:
     def acted(action: Action, state: State) -> None:
         progress.note(f"{iso(state.now)}  {action.ending or action.verb}: {action.reason or action.window}")
 
-    running = start_gateway(project.root, project.name, project.serve, port=options.port)
+    running = start_gateway(
+        project.root,
+        project.name,
+        project.serve,
+        port=options.port,
+        ledger=project.ledger,
+        objects=project.objects,
+    )
     progress.note(f"{project.name} is served at {running.url}; the token is in .keepfit/token")
     troubled = ""
     try:

@@ -9,6 +9,7 @@ import msgspec
 from keepfit.checks.requirement import CheckSettings
 from keepfit.core.errors import ProjectError
 from keepfit.datasets.dataset import ColumnType, Dataset
+from keepfit.home import LEDGER, OBJECTS
 from keepfit.models.task import Task
 from keepfit.monitoring.settings import WatchSettings
 from keepfit.releases.settings import ReleaseSettings
@@ -17,8 +18,6 @@ from keepfit.runs.training import TrainSettings
 from keepfit.serving.settings import ServeSettings
 
 FILE = "keepfit.toml"
-LEDGER = "sqlite:.keepfit/ledger.db"
-OBJECTS = "folder:.keepfit/objects"
 
 TASKS: dict[ColumnType, Task] = {
     "bool": "binary",

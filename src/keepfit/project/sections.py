@@ -14,8 +14,8 @@ from keepfit.checks.requirement import CheckSettings
 from keepfit.core.errors import did_you_mean
 from keepfit.core.toml import Key
 from keepfit.datasets.dataset import Column, Dataset
+from keepfit.home import LEDGER, OBJECTS
 from keepfit.monitoring.settings import WatchSettings
-from keepfit.project.project import LEDGER, OBJECTS
 from keepfit.releases.settings import ReleaseSettings
 from keepfit.retraining.settings import RetrainSettings
 from keepfit.runs.training import TrainSettings

@@ -14,7 +14,7 @@ from typing import IO
 import msgspec
 
 from keepfit.core.errors import KeepfitError, ServingError
-from keepfit.home import FOLDER, Home
+from keepfit.home import FOLDER, LEDGER, OBJECTS, Home
 from keepfit.serving.access import token_of
 from keepfit.serving.settings import ServeSettings
 
@@ -84,14 +84,19 @@ class Running:
     def _start(self) -> None:
         with _own_log(Path(self._job.root) / FOLDER) as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "keepfit.serving.gateway", msgspec.json.encode(self._job).decode()],
+                [sys.executable, "-P", "-m", "keepfit.serving.gateway"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 env={**os.environ, "POLARS_MAX_THREADS": "1"},
                 start_new_session=True,
             )
-        assert self.process.stdout
+        assert self.process.stdin and self.process.stdout
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.write(
+                msgspec.json.encode(self._job) + b"\n"
+            )  # not an argument: addresses hold passwords
+            self.process.stdin.flush()
         line = self.process.stdout.readline()
         told = msgspec.json.decode(line, type=_Told) if line else _Told(message="the endpoint ended while starting")
         if told.url is None:
@@ -113,8 +118,8 @@ def start(
     settings: ServeSettings,
     *,
     port: int | None = None,
-    ledger: str = "sqlite:.keepfit/ledger.db",
-    objects: str = "folder:.keepfit/objects",
+    ledger: str = LEDGER,
+    objects: str = OBJECTS,
 ) -> Running:
     """Start a gateway in a process of its own and wait until it is ready; `port` goes before the settings'.
 
@@ -183,4 +188,6 @@ def _say(told: _Told) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(_main(msgspec.json.decode(sys.argv[1], type=Job)))
+    with os.fdopen(os.dup(0), "rb", buffering=0) as told:
+        line = told.readline()
+    sys.exit(_main(msgspec.json.decode(line, type=Job)) if line else 1)
