@@ -95,7 +95,7 @@ class Running:
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.write(
                 msgspec.json.encode(self._job) + b"\n"
-            )  # not an argument: addresses hold passwords
+            )  # no argument: it may hold a password
             self.process.stdin.flush()
         line = self.process.stdout.readline()
         told = msgspec.json.decode(line, type=_Told) if line else _Told(message="the endpoint ended while starting")
