@@ -43,6 +43,12 @@ class Database:
         """Whether anything has ever been written."""
         return self._path.exists()
 
+    def make(self) -> None:
+        """Make the database, unless it is there, and see whether it can be used."""
+        self._make_folder()
+        with self._told(), self._pool.lend():
+            pass
+
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A connection to read with; works on a full or read-only disk too."""
@@ -61,10 +67,7 @@ class Database:
 
         Durably, or, for what may as well be done again after a cut of power, without waiting for the disk.
         """
-        try:
-            make_folder(self._path.parent)
-        except OSError as problem:
-            raise self._unusable(problem.strerror or str(problem)) from problem
+        self._make_folder()
         if not os.access(self._path.parent, os.W_OK):
             read_only = os.statvfs(self._path.parent).f_flag & os.ST_RDONLY
             reason = os.strerror(errno.EROFS if read_only else errno.EACCES)
@@ -86,6 +89,12 @@ class Database:
     def close(self) -> None:
         """Let go of the file."""
         self._pool.close()
+
+    def _make_folder(self) -> None:
+        try:
+            make_folder(self._path.parent)
+        except OSError as problem:
+            raise self._unusable(problem.strerror or str(problem)) from problem
 
     def _connect(self) -> Connection:
         connection = sqlite3.connect(self._path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
@@ -121,7 +130,10 @@ class Database:
     def _check(self, connection: Connection) -> None:
         if _pragma(connection, "application_id") != self._application:
             raise self._unusable("it is a database of something else", hint=f"mv {self._path} {self._path}.old")
-        if _pragma(connection, "user_version") > self._version:
+        version = _pragma(connection, "user_version")
+        if version < self._version:
+            raise self._unusable("it was written by an early version", hint=f"mv {self._path} {self._path}.old")
+        if version > self._version:
             raise self._unusable("it was written by a newer keepfit", hint="pip install --upgrade keepfit")
 
     def _create(self, connection: Connection) -> None:
