@@ -22,6 +22,10 @@ _PATIENCE = 30.0
 """Seconds to wait for another process to finish writing."""
 
 
+class DiskFull(StoreError):
+    """A transaction of which, for lack of room, surely nothing is left."""
+
+
 class Database:
     """The database at `path`, made at the first write; `what` is what people call it.
 
@@ -156,7 +160,7 @@ class Database:
             code = getattr(problem, "sqlite_errorname", "")
             hints = [hint for beginning, hint in _HINTS.items() if code.startswith(beginning)]
             hint = hints[0].format(path=self._path) if hints else None
-            kind = DamagedObject if code.startswith("SQLITE_CORRUPT") else StoreError
+            kind = _KINDS.get("_".join(code.split("_")[:2]), StoreError)
             raise self._unusable(str(problem), hint=hint, kind=kind) from problem
 
     def _unusable(self, reason: str, *, hint: str | None = None, kind: type[StoreError] = StoreError) -> StoreError:
@@ -164,6 +168,7 @@ class Database:
         return kind(f"cannot use {self._what} `{self._path.name}`: {reason}", where=where, hint=hint)
 
 
+_KINDS: dict[str, type[StoreError]] = {"SQLITE_FULL": DiskFull, "SQLITE_CORRUPT": DamagedObject}
 _HINTS = {
     "SQLITE_FULL": "df -h {path}",
     "SQLITE_IOERR": "df -h {path}",
