@@ -154,7 +154,7 @@ def _dvc() -> Path | None:
         if not command.exists():
             print("installing DVC, once ...", flush=True)
             venv.create(command.parent.parent, with_pip=True)
-            subprocess.run([command.with_name("python"), "-m", "pip", "install", "--quiet", "dvc"], check=True)
+            subprocess.run([command.with_name("python"), "-m", "pip", "install", "-qqq", "dvc"], check=True)
         version = subprocess.run([command, "--version"], check=True, capture_output=True, text=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError) as problem:
         print(f"DVC cannot be had, and is left out: {problem}", file=sys.stderr)

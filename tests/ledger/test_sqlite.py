@@ -114,7 +114,7 @@ def test_the_bodies_of_facts_are_plain_json(ledger: SqliteLedger, path: Path) ->
 
 
 def test_every_commit_is_synced_and_logged_ahead(ledger: SqliteLedger, path: Path) -> None:
-    with ledger._pool.lend() as connection:
+    with ledger._database.writing() as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
 

@@ -1,4 +1,5 @@
 import os
+import random
 import shutil
 import sqlite3
 import stat
@@ -6,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -203,6 +205,34 @@ def test_a_version_of_many_sources_is_stored_whole(
         wholes.append(objects.file(last) is not None)
         content += os.urandom(300_000)
     assert wholes == [True, False, True]
+
+
+def test_versions_put_and_deleted_at_once_are_whole(objects: Folder, tmp_path: Path) -> None:
+    """Two stores in one folder behave as two processes do, but for what they share through the disk."""
+    base = os.urandom(4 * MEGABYTE)
+    sources = [tmp_path / f"source-{n}" for n in range(4)]
+    for n, source in enumerate(sources):
+        source.write_bytes(base + bytes([n]) * 200_000)
+    digests = [digest_bytes(source.read_bytes()) for source in sources]
+    small = [digest_bytes(content) for content in SMALL]
+
+    def work(seed: int) -> None:
+        mine, chance = Folder(tmp_path / "objects"), random.Random(seed)
+        for _ in range(15):
+            match chance.randrange(4):
+                case 0:
+                    mine.put_all(SMALL)
+                case 1:
+                    mine.delete(chance.choice([*digests, *small]))
+                case _:
+                    mine.put(chance.choice(sources), like=chance.choice(digests))
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(work, range(3)))
+    assert [digest for digest in objects.list() if not is_whole(objects, digest)] == []
+    for digest in objects.list():
+        objects.delete(digest)
+    assert packs(tmp_path) == []
 
 
 # damage

@@ -22,6 +22,10 @@ _PATIENCE = 30.0
 """Seconds to wait for another process to finish writing."""
 
 
+class DiskFull(StoreError):
+    """A transaction of which, for lack of room, surely nothing is left."""
+
+
 class Database:
     """The database at `path`, made at the first write; `what` is what people call it.
 
@@ -43,6 +47,12 @@ class Database:
         """Whether anything has ever been written."""
         return self._path.exists()
 
+    def make(self) -> None:
+        """Make the database, unless it is there, and see whether it can be used."""
+        self._make_folder()
+        with self._told(), self._pool.lend():
+            pass
+
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A connection to read with; works on a full or read-only disk too."""
@@ -61,10 +71,7 @@ class Database:
 
         Durably, or, for what may as well be done again after a cut of power, without waiting for the disk.
         """
-        try:
-            make_folder(self._path.parent)
-        except OSError as problem:
-            raise self._unusable(problem.strerror or str(problem)) from problem
+        self._make_folder()
         if not os.access(self._path.parent, os.W_OK):
             read_only = os.statvfs(self._path.parent).f_flag & os.ST_RDONLY
             reason = os.strerror(errno.EROFS if read_only else errno.EACCES)
@@ -86,6 +93,12 @@ class Database:
     def close(self) -> None:
         """Let go of the file."""
         self._pool.close()
+
+    def _make_folder(self) -> None:
+        try:
+            make_folder(self._path.parent)
+        except OSError as problem:
+            raise self._unusable(problem.strerror or str(problem)) from problem
 
     def _connect(self) -> Connection:
         connection = sqlite3.connect(self._path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
@@ -121,7 +134,10 @@ class Database:
     def _check(self, connection: Connection) -> None:
         if _pragma(connection, "application_id") != self._application:
             raise self._unusable("it is a database of something else", hint=f"mv {self._path} {self._path}.old")
-        if _pragma(connection, "user_version") > self._version:
+        version = _pragma(connection, "user_version")
+        if version < self._version:
+            raise self._unusable("it was written by an early version", hint=f"mv {self._path} {self._path}.old")
+        if version > self._version:
             raise self._unusable("it was written by a newer keepfit", hint="pip install --upgrade keepfit")
 
     def _create(self, connection: Connection) -> None:
@@ -144,7 +160,7 @@ class Database:
             code = getattr(problem, "sqlite_errorname", "")
             hints = [hint for beginning, hint in _HINTS.items() if code.startswith(beginning)]
             hint = hints[0].format(path=self._path) if hints else None
-            kind = DamagedObject if code.startswith("SQLITE_CORRUPT") else StoreError
+            kind = _KINDS.get("_".join(code.split("_")[:2]), StoreError)
             raise self._unusable(str(problem), hint=hint, kind=kind) from problem
 
     def _unusable(self, reason: str, *, hint: str | None = None, kind: type[StoreError] = StoreError) -> StoreError:
@@ -152,6 +168,7 @@ class Database:
         return kind(f"cannot use {self._what} `{self._path.name}`: {reason}", where=where, hint=hint)
 
 
+_KINDS: dict[str, type[StoreError]] = {"SQLITE_FULL": DiskFull, "SQLITE_CORRUPT": DamagedObject}
 _HINTS = {
     "SQLITE_FULL": "df -h {path}",
     "SQLITE_IOERR": "df -h {path}",

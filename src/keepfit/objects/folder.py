@@ -172,17 +172,16 @@ class Folder:
         if found.new_size > _WORTH * found.size or len({piece.source for piece in found.pieces}) > _SOURCES:
             return None
         pack = self._layout.new_pack()
-        place = self._layout.pack(pack)
         pieces = [piece if piece.source else piece._replace(source=pack) for piece in found.pieces]
         try:
             if found.new:
-                write_file(place, _ranges_copier(path, found.new), mode=READ_ONLY)
-            if self._gives(pieces, found.digest) and self._index.add_pieces(found.digest, pieces, {pack: found.chunks}):
-                return found.digest
-        except BaseException:
-            place.unlink(missing_ok=True)
-            raise
-        place.unlink(missing_ok=True)
+                write_file(self._layout.pack(pack), _ranges_copier(path, found.new), mode=READ_ONLY)
+            stored = self._gives(pieces, found.digest)
+        except DamagedObject:  # the file has become shorter
+            stored = False
+        if stored and self._index.add_pieces(found.digest, pieces, pack, found.chunks):
+            return found.digest
+        self._layout.pack(pack).unlink(missing_ok=True)
         return None
 
     def _gives(self, pieces: Sequence[Piece], digest: str) -> bool:
@@ -208,8 +207,11 @@ class Folder:
         for source in sources:
             chunks = self._index.chunks(source)
             if chunks is None:
-                with self._layout.open(source) as stream:
-                    chunks = list_chunks(stream, self._index.chunking())
+                try:
+                    with self._layout.open(source) as stream:
+                        chunks = list_chunks(stream, self._index.chunking())
+                except DamagedObject:  # deleted meanwhile, or lost
+                    continue
                 self._index.keep_chunks(source, chunks)
             known.update(read_chunks(source, chunks))
         return known
@@ -221,7 +223,7 @@ def _told(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as problem:
-        message = f"cannot read `{path.name}`: {problem.strerror or problem}"
+        message = f"cannot read `{path.name or path}`: {problem.strerror or problem}"
         raise StoreError(message, where=str(path.parent), hint=f"ls -l {path}") from problem
 
 
@@ -232,7 +234,7 @@ def _read_small(path: Path) -> bytes | Path:
         try:
             status = os.fstat(fd)
             if not stat.S_ISREG(status.st_mode):
-                raise StoreError(f"`{path.name}` is not a file", where=str(path.parent), hint=f"ls -ld {path}")
+                raise StoreError(f"`{path.name or path}` is not a file", where=str(path.parent), hint=f"ls -ld {path}")
             if status.st_size >= _SMALL:
                 return path
             content = os.read(fd, _SMALL)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import accumulate
 
-from keepfit.core.errors import DamagedObject, StoreError
+from keepfit.core.errors import DamagedObject
 from keepfit.core.files import sweep, write_file
-from keepfit.core.sqlite import Connection, Database
+from keepfit.core.sqlite import Connection, Database, DiskFull
 from keepfit.objects.fastcdc import Chunking
 from keepfit.objects.layout import Layout, is_digest
 from keepfit.objects.piece import Piece
@@ -97,31 +98,28 @@ class Index:
         """Keep the bytes of small objects in a new pack."""
         pack = self._layout.new_pack()
         self._write_pack(pack, contents.values())
-        try:
-            with self._database.writing() as connection:
-                source = _add_source(connection, pack, sum(map(len, contents.values())))
-                rows = [(bytes.fromhex(d), start, size, source) for d, start, size in _ranges(contents)]
-                insert = "INSERT OR IGNORE INTO object (digest, start, size, source) VALUES (?, ?, ?, ?)"
-                connection.executemany(insert, sorted(rows))
-                _count_live(connection, source)
-                came_meanwhile = _is_sparse(connection, source)
-        except StoreError:
-            self._layout.pack(pack).unlink(missing_ok=True)
-            raise
+        with self._undone(pack), self._database.writing() as connection:
+            source = _add_source(connection, pack, sum(map(len, contents.values())))
+            rows = [(bytes.fromhex(d), start, size, source) for d, start, size in _ranges(contents)]
+            insert = "INSERT OR IGNORE INTO object (digest, start, size, source) VALUES (?, ?, ?, ?)"
+            connection.executemany(insert, sorted(rows))
+            _count_live(connection, source)
+            came_meanwhile = _is_sparse(connection, source)
         if came_meanwhile:
             self._tidy(source)
 
-    def add_pieces(self, digest: str, pieces: Sequence[Piece], chunks: Mapping[str, bytes]) -> bool:
-        """Keep an object as pieces of sources that are there; `chunks` lists those of sources that are new.
+    def add_pieces(self, digest: str, pieces: Sequence[Piece], pack: str, chunks: bytes) -> bool:
+        """Keep an object as pieces of sources that are there; `chunks` lists those of the new pack among them.
 
         False, and nothing done, when a source has gone meanwhile, or the object has come.
         """
-        with self._database.writing() as connection:
-            if _has(connection, digest) or not all(self._layout.find(name) for name in {p.source for p in pieces}):
+        names = {piece.source for piece in pieces}
+        with self._undone(pack), self._database.writing() as connection:
+            if _has(connection, digest) or not all(self._layout.find(name) for name in names):
                 return False
-            sources = {name: self._source(connection, name, chunks) for name in {p.source for p in pieces}}
-            size = sum(piece.length for piece in pieces)
+            sources = {name: self._source(connection, name, chunks if name == pack else None) for name in names}
             insert = "INSERT INTO object (digest, size) VALUES (?, ?)"
+            size = sum(piece.length for piece in pieces)
             id = connection.execute(insert, (bytes.fromhex(digest), size)).lastrowid
             rows = [(id, at, sources[p.source], p.start, p.length) for at, p in enumerate(pieces)]
             connection.executemany("INSERT INTO piece VALUES (?, ?, ?, ?, ?)", rows)
@@ -142,7 +140,7 @@ class Index:
         """Remember the list of chunks of a source, so that it need not be read again."""
         with self._database.writing(durable=False) as connection:
             if self._layout.find(source):
-                id = self._source(connection, source, {})
+                id = self._source(connection, source, None)
                 connection.execute("UPDATE source SET chunks = ? WHERE id = ?", (chunks, id))
 
     def delete(self, digest: str) -> None:
@@ -230,14 +228,27 @@ class Index:
         _count_live(connection, new)
         return True
 
+    @contextmanager
+    def _undone(self, pack: str) -> Iterator[None]:
+        """Give back the room of a pack that, the disk being full, is not written down in the database.
+
+        After any other failure it stays until it is swept: a commit that is told to have failed
+        may be found done after a crash.
+        """
+        try:
+            yield
+        except DiskFull:
+            self._layout.pack(pack).unlink(missing_ok=True)
+            raise
+
     def _write_pack(self, pack: str, contents: Collection[bytes]) -> None:
         write_file(self._layout.pack(pack), lambda file: file.writelines(contents), mode=READ_ONLY)
 
-    def _source(self, connection: Connection, name: str, chunks: Mapping[str, bytes]) -> int:
+    def _source(self, connection: Connection, name: str, chunks: bytes | None) -> int:
         if found := connection.execute("SELECT id FROM source WHERE name = ?", (name,)).fetchone():
             return int(found[0])
         place = self._layout.find(name)
-        return _add_source(connection, name, place.stat().st_size if place else 0, chunks.get(name))
+        return _add_source(connection, name, place.stat().st_size if place else 0, chunks)
 
 
 def _has(connection: Connection, digest: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -38,18 +39,13 @@ class Layout:
 
     def find(self, source: str) -> Path | None:
         """The file of a source, if it is there."""
-        places = [self.object(source), self.pack(source)] if is_digest(source) else [self.pack(source)]
-        for place in [*places, *places[:1]]:  # again: it may just have become a pack
-            if place.is_file():
-                return place
-        return None
+        return next(filter(Path.is_file, self._where(source)), None)
 
     def open(self, source: str) -> BinaryIO:
         """The bytes of a source; DamagedObject when it is not there."""
-        for _ in range(2):
+        for place in self._where(source):
             try:
-                if place := self.find(source):
-                    return open(place, "rb", buffering=0)
+                return open(place, "rb", buffering=0)
             except FileNotFoundError:
                 continue
             except OSError as problem:
@@ -63,6 +59,11 @@ class Layout:
         if len(content) < piece.length:
             raise missing(piece.source)
         return content
+
+    def _where(self, source: str) -> Sequence[Path]:
+        """Where to look for a source, in this order: an object may become a pack, or be put again, meanwhile."""
+        pack = self.pack(source)
+        return [self.object(source), pack, self.object(source)] if is_digest(source) else [pack]
 
 
 def is_digest(text: str) -> bool:
