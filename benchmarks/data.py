@@ -237,7 +237,8 @@ a, b = (pl.scan_parquet(p) for p in sys.argv[1:])
 values = [c for c in a.collect_schema().names() if c != "id"]
 a, b = (s.select("id", h=pl.struct(values).hash()).collect() for s in (a, b))
 j = a.join(b, on="id", how="full", suffix="_after")
-print(j.select(pl.col("h").is_null().sum(), pl.col("h_after").is_null().sum().alias("x"), (pl.col("h") != pl.col("h_after")).sum().alias("y")))
+added, removed = (pl.col(c).is_null().sum().alias(c) for c in ("h", "h_after"))
+print(j.select(added, removed, changed=(pl.col("h") != pl.col("h_after")).sum()))
 """
 _READ = """
 import sys, polars as pl

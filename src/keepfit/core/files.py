@@ -48,8 +48,8 @@ def write_files(contents: Mapping[Path, Content], *, mode: int = 0o644) -> None:
     All are written before the first is in place. Raises StoreError when the disk refuses.
     """
     path = None
-    with contextlib.ExitStack() as parts:
-        try:
+    try:
+        with contextlib.ExitStack() as parts:  # closing fails again with what is still to be written
             written = []
             for path, content in contents.items():
                 make_folder(path.parent)
@@ -60,10 +60,10 @@ def write_files(contents: Mapping[Path, Content], *, mode: int = 0o644) -> None:
                 os.replace(file.name, path)
             for path in {path.parent: path for path in contents}.values():
                 sync_folder(path.parent)
-        except OSError as problem:
-            if path is None:
-                raise
-            raise _refused(path, problem) from problem
+    except OSError as problem:
+        if path is None:
+            raise
+        raise _refused(path, problem) from problem
 
 
 class Placing(NamedTuple):
