@@ -168,7 +168,7 @@ def test_an_original_that_could_be_written_through_is_not_linked(
     monkeypatch.setattr(files.os, "access", lambda path, mode: next(writable))
     monkeypatch.setattr(files, "_clone", lambda original, part: False)
     for name, links in (("copy", 1), ("link", 2)):
-        place_files([Placing(tmp_path / name, original, lambda file: file.write(b"content"))])
+        place_files([Placing(str(tmp_path / name), original, lambda file: file.write(b"content"))])
         assert (tmp_path / name).read_text() == "content"
         assert (tmp_path / name).stat().st_nlink == links
     assert (tmp_path / "link").stat().st_mode & 0o222 == 0
