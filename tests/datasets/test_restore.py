@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
@@ -100,13 +101,15 @@ def test_elsewhere(home: Home, old: DataVersion, tmp_path: Path) -> None:
     assert contents(to) == OLD | {"letter": "dear"}
 
 
-def test_a_damaged_object_is_named_and_nothing_takes_its_place(home: Home, old: DataVersion) -> None:
+def test_a_damaged_object_is_named_and_nothing_takes_its_place(
+    home: Home, old: DataVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (digest,) = (f.digest for f in tree_files(home.objects, old.tree) if f.path == "x/b")
-    path = home.objects.file(digest)
-    assert path
-    path.chmod(0o644)
-    path.write_text("3")
-    with pytest.raises(DamagedObject):
+    opened = type(home.objects).open
+    flipped = io.BytesIO(b"3")
+    monkeypatch.setattr(type(home.objects), "file", lambda self, wanted: None)
+    monkeypatch.setattr(type(home.objects), "open", lambda self, d: flipped if d == digest else opened(self, d))
+    with pytest.raises(DamagedObject, match="`x/b`"):
         restore(home, old)
     assert not (home.root / "d/x/b").exists()
 
@@ -165,7 +168,7 @@ def test_an_original_that_could_be_written_through_is_not_linked(
     monkeypatch.setattr(files.os, "access", lambda path, mode: next(writable))
     monkeypatch.setattr(files, "_clone", lambda original, part: False)
     for name, links in (("copy", 1), ("link", 2)):
-        place_files([Placing(tmp_path / name, original, lambda file: file.write(b"content"))])
+        place_files([Placing(str(tmp_path / name), original, lambda file: file.write(b"content"))])
         assert (tmp_path / name).read_text() == "content"
         assert (tmp_path / name).stat().st_nlink == links
     assert (tmp_path / "link").stat().st_mode & 0o222 == 0

@@ -48,8 +48,8 @@ def write_files(contents: Mapping[Path, Content], *, mode: int = 0o644) -> None:
     All are written before the first is in place. Raises StoreError when the disk refuses.
     """
     path = None
-    with contextlib.ExitStack() as parts:
-        try:
+    try:
+        with contextlib.ExitStack() as parts:  # closing fails again with what is still to be written
             written = []
             for path, content in contents.items():
                 make_folder(path.parent)
@@ -60,16 +60,16 @@ def write_files(contents: Mapping[Path, Content], *, mode: int = 0o644) -> None:
                 os.replace(file.name, path)
             for path in {path.parent: path for path in contents}.values():
                 sync_folder(path.parent)
-        except OSError as problem:
-            if path is None:
-                raise
-            raise _refused(path, problem) from problem
+    except OSError as problem:
+        if path is None:
+            raise
+        raise _refused(path, problem) from problem
 
 
 class Placing(NamedTuple):
     """A file to be put in place."""
 
-    path: Path
+    path: str
     original: Path | None
     """A read-only file with the same content, if there is one."""
     write: Callable[[IO[bytes]], object]
@@ -253,41 +253,45 @@ def _new_part(folder: Path) -> Path:
 
 
 def _place_batch(batch: Sequence[Placing], durable: bool) -> None:
-    parts: list[tuple[Path, Path]] = []
-    folders: set[Path] = set()
+    parts: list[tuple[str, str]] = []
+    placed = 0
+    folders: set[str] = set()
     try:
         with _Disks() as disks:
             for path, original, write in batch:
-                if path.parent not in folders:
-                    folders |= _make_folders(path.parent)
-                    disks.watch(path.parent)
-                parts.append((_new_part(path.parent), path))
+                folder = os.path.dirname(path)
+                if folder not in folders:
+                    folders |= _make_folders(folder)
+                    disks.watch(folder)
+                parts.append((f"{folder}/{_PART}{os.urandom(8).hex()}", path))
                 _make_part(parts[-1][0], original, write)
             if durable:
                 disks.sync([part for part, _ in parts])
-            for part, path in parts:
-                os.replace(part, path)
+            while placed < len(parts):
+                os.replace(*parts[placed])
+                placed += 1
             if durable:
                 disks.sync(folders)
     except OSError as problem:
-        raise _refused(Path(problem.filename or parts[-1][1] if parts else batch[0][0]), problem) from problem
+        last = parts[-1][1] if parts else batch[0].path
+        raise _refused(Path(last), problem) from problem
     finally:
-        for part, _ in parts:  # what could not be placed, and links to what was there already
+        for part, _ in parts[placed:]:
             with contextlib.suppress(OSError):
-                part.unlink(missing_ok=True)
+                os.unlink(part)
 
 
-def _make_folders(path: Path) -> set[Path]:
+def _make_folders(path: str) -> set[str]:
     """Make a folder; gives it and those whose entries are new, which are still to be synced."""
     found = [path]
-    while not found[-1].is_dir():
-        found.append(found[-1].parent)
+    while not os.path.isdir(found[-1]):
+        found.append(os.path.dirname(found[-1]))
     for folder in reversed(found):
-        folder.mkdir(exist_ok=True)
+        Path(folder).mkdir(exist_ok=True)
     return set(found)
 
 
-def _make_part(part: Path, original: Path | None, write: Callable[[IO[bytes]], object]) -> None:
+def _make_part(part: str, original: Path | None, write: Callable[[IO[bytes]], object]) -> None:
     if original is not None and (_clone(original, part) or _link(original, part)):
         return
     with open(part, "xb", buffering=0, opener=_private) as target:
@@ -295,9 +299,9 @@ def _make_part(part: Path, original: Path | None, write: Callable[[IO[bytes]], o
         os.fchmod(target.fileno(), 0o644)
 
 
-def _clone(original: Path, part: Path) -> bool:
+def _clone(original: Path, part: str) -> bool:
     """Make a file that shares the blocks of another, where the file system can."""
-    disks = (os.stat(original).st_dev, os.stat(part.parent).st_dev)
+    disks = (os.stat(original).st_dev, os.stat(os.path.dirname(part)).st_dev)
     if disks in _CANNOT_CLONE:
         return False
     with open(original, "rb") as source, open(part, "xb", opener=_private) as target:
@@ -307,11 +311,11 @@ def _clone(original: Path, part: Path) -> bool:
             return True
         except OSError:
             _CANNOT_CLONE.add(disks)
-            part.unlink()
+            os.unlink(part)
             return False
 
 
-def _link(original: Path, part: Path) -> bool:
+def _link(original: Path, part: str) -> bool:
     """Make a second name for a file, where this process could not write through it."""
     if os.access(original, os.W_OK):
         return False
@@ -335,13 +339,13 @@ class _Disks:
         for fd in self._watched.values():
             os.close(fd)
 
-    def watch(self, folder: Path) -> None:
+    def watch(self, folder: str) -> None:
         """Open the folder's disk: it tells only of errors after that."""
         disk = os.stat(folder).st_dev
         if disk not in self._watched:
             self._watched[disk] = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
 
-    def sync(self, paths: Collection[Path]) -> None:
+    def sync(self, paths: Collection[str]) -> None:
         if len(paths) > _FEW and all(_sync_disk(fd) for fd in self._watched.values()):
             return
         for path in paths:

@@ -120,27 +120,27 @@ def _put(objects: Objects, wanted: Sequence[Wanted], told: Told) -> list[str]:
     digests = [""] * len(wanted)
     small = [i for i, w in enumerate(wanted) if w.stamp[1] < LARGE]
     steps = Steps([(w.shown, w.stamp[1]) for w in wanted], told)
-    taking = (wanted[steps.take(i)].path for i in small)
+    taking = (Path(wanted[steps.take(i)].path) for i in small)
     try:
         for i, digest in zip(small, objects.put_all(taking), strict=True):
             digests[i] = digest
         for i, w in enumerate(wanted):
             if w.stamp[1] >= LARGE:
                 steps.take(i)
-                digests[i] = objects.put(w.path, like=w.before)
+                digests[i] = objects.put(Path(w.path), like=w.before)
     except StoreError:
-        _refuse_changed(w[:3] for w in wanted)
+        _refuse_changed((w[:3] for w in wanted), failed=True)
         raise
     _refuse_changed(w[:3] for w in wanted)
     return digests
 
 
-def _refuse_changed(files: Iterable[tuple[Path, str, Stamp]]) -> None:
-    """Raise DataError for a file that is not as it was when it was found."""
+def _refuse_changed(files: Iterable[tuple[str, str, Stamp]], *, failed: bool = False) -> None:
+    """Raise DataError for a file that is not as it was when it was found; when reading failed, also for its rights."""
     for path, shown, stamp in files:
         try:
             now = os.stat(path)
-            if not os.access(path, os.R_OK):
+            if failed and not os.access(path, os.R_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         except OSError as problem:
             raise unreadable(shown, problem) from problem
@@ -173,13 +173,13 @@ def _fact(home: Home, source: Source, dataset: Dataset | None, tree: Scanned, la
 
 def _table(home: Home, root: Branch, dataset: Dataset | None) -> dict[str, Any]:
     """What the files are as a table; nothing when they are none."""
-    files = [(home.root / path, path, stamp) for path, stamp in _files(root)]
+    files = [(f"{home.root}/{path}", path, stamp) for path, stamp in _files(root)]
     kind = table_kind(path for _, path, _ in files)
     if kind is None:
         return {}
     from keepfit.datasets.describe import describe  # brings polars, which other files do not need
 
-    table = describe([path for path, *_ in files], kind, dataset)
+    table = describe([Path(path) for path, *_ in files], kind, dataset)
     _refuse_changed(files)
     return msgspec.structs.asdict(table) if table else {}
 

@@ -52,10 +52,9 @@ def _choose_one(home: Home, datasets: Sequence[Dataset], word: str) -> Chosen:
         known = [*(d.name for d in datasets), *versioned(home)]
         raise NotFound(f"there is no dataset and no file `{shown(word)}`", hint=did_you_mean(word, known))
     source = path_source(home.root, path)
-    files = _paths(home.root, source)
     for dataset in datasets:
         place = source_of(home.root, dataset)
-        if not dataset.query and files and files <= _paths(home.root, place):
+        if not dataset.query and _belongs(home.root, source, place):
             return Chosen(place, dataset)
     if path in {d.name for d in datasets}:
         raise UsageError(f"`{path}` is the name of a dataset as well", hint=f"move the folder, or rename [data.{path}]")
@@ -79,6 +78,14 @@ def _path(root: Path, word: str) -> str | None:
                 raise DataError(f"`{shown(word)}` is outside the project", where=str(root), hint=hint)
             return path
     return None
+
+
+def _belongs(root: Path, source: Source, place: Source) -> bool:
+    """Whether all files of a source are files of another; where they cannot be, nothing is walked."""
+    if place.base and not f"{source.base}/".startswith(f"{place.base}/"):
+        return False
+    files = _paths(root, source)
+    return bool(files) and files <= _paths(root, place)
 
 
 def _paths(root: Path, source: Source) -> set[str]:

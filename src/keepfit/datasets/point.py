@@ -76,7 +76,7 @@ def tables(home: Home, point: Point, files: Sequence[File]) -> Iterator[Mapping[
     make_folder(home.folder / "work")
     folder = Path(tempfile.mkdtemp(prefix="diff-", dir=home.folder / "work"))
     try:
-        place_files((placing(home.objects, f, folder / f.path) for f in missing), durable=False)
+        place_files((placing(home.objects, f, folder) for f in missing), durable=False)
         yield found | {f.path: folder / f.path for f in missing}
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -102,13 +102,13 @@ def _blocking(surplus: Iterable[str], wanted: Iterable[str]) -> list[str]:
 def _place(home: Home, version: DataVersion, base: Path, wanted: set[str], told: Told) -> None:
     files = [f for f in tree_files(home.objects, version.tree) if f.path in wanted] if wanted else []
     steps = Steps([(f.path, f.size) for f in files], told)
-    place_files(placing(home.objects, files[steps.take(i)], base / files[i].path) for i in range(len(files)))
+    place_files(placing(home.objects, files[steps.take(i)], base) for i in range(len(files)))
 
 
 def _sweep(base: Path, wanted: Iterable[str]) -> None:
     """Remove what an earlier, killed checkout left half written."""
-    for folder in {(base / p).parent for p in wanted}:
-        sweep(folder)
+    for folder in {p.rpartition("/")[0] for p in wanted}:
+        sweep(base / folder)
 
 
 def _refusal(version: DataVersion, paths: Sequence[str]) -> Refused:

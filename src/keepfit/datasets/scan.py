@@ -19,7 +19,7 @@ from keepfit.datasets.walk import Listing, Stamp, walk
 class Wanted(NamedTuple):
     """A file that must be read."""
 
-    path: Path
+    path: str
     shown: str
     """Its path from the project's folder."""
     stamp: Stamp
@@ -187,7 +187,7 @@ def _wanted(root: Path, branch: Branch, i: int, before: dict[str, Entries]) -> W
     stamp = branch.files[i]
     shown = f"{branch.path}/{stamp[0]}" if branch.path else stamp[0]
     old = before.get(branch.path, {}).get(stamp[0])
-    return Wanted(root / shown, shown, stamp, old.digest if old and old.kind == "file" else None)
+    return Wanted(f"{root}/{shown}", shown, stamp, old.digest if old and old.kind == "file" else None)
 
 
 def _remember(path: Path, old: Cache, top: Branch, moment: int, fresh: set[tuple[str, int]]) -> None:

@@ -89,13 +89,13 @@ def _digests(wanted: Sequence[Wanted], steps: Steps) -> list[str]:
     for i, one in enumerate(wanted):
         steps.take(i)
         try:
-            found.append(digest_file(one.path) if one.stamp[1] < LARGE else _digest_large(one.path, steps, i))
+            found.append(digest_file(Path(one.path)) if one.stamp[1] < LARGE else _digest_large(one.path, steps, i))
         except OSError as problem:
             raise unreadable(one.shown, problem) from problem
     return found
 
 
-def _digest_large(path: Path, steps: Steps, i: int) -> str:
+def _digest_large(path: str, steps: Steps, i: int) -> str:
     with open(path, "rb", buffering=0) as file:
         return digest_stream(file, _Meter(steps, i))  # type: ignore[arg-type]
 

@@ -135,13 +135,13 @@ def resolve_version(home: Home, reference: str) -> DataVersion:
 def checkout(objects: Objects, data: DataVersion, folder: Path) -> list[Path]:
     """Lay the version's files out below a folder, not to outlast a crash; gives their paths in order."""
     files = list(tree_files(objects, data.tree))
-    place_files((placing(objects, f, folder / f.path) for f in files), durable=False)
+    place_files((placing(objects, f, folder) for f in files), durable=False)
     return [folder / f.path for f in files]
 
 
-def placing(objects: Objects, file: File, path: Path) -> Placing:
-    """How a file of a tree is put in place there; bytes that are not what they were are refused on the way."""
-    return Placing(path, objects.file(file.digest), partial(_write, objects, file))
+def placing(objects: Objects, file: File, folder: Path) -> Placing:
+    """How a file of a tree is put in place below a folder; bytes that are not what they were are refused on the way."""
+    return Placing(f"{folder}/{file.path}", objects.file(file.digest), partial(_write, objects, file))
 
 
 def cache_of(home: Home, source: Source) -> Path:
