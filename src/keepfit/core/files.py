@@ -48,8 +48,8 @@ def write_files(contents: Mapping[Path, Content], *, mode: int = 0o644) -> None:
     All are written before the first is in place. Raises StoreError when the disk refuses.
     """
     path = None
-    with contextlib.ExitStack() as parts:
-        try:
+    try:
+        with contextlib.ExitStack() as parts:
             written = []
             for path, content in contents.items():
                 make_folder(path.parent)
@@ -60,10 +60,10 @@ def write_files(contents: Mapping[Path, Content], *, mode: int = 0o644) -> None:
                 os.replace(file.name, path)
             for path in {path.parent: path for path in contents}.values():
                 sync_folder(path.parent)
-        except OSError as problem:
-            if path is None:
-                raise
-            raise _refused(path, problem) from problem
+    except OSError as problem:  # outside, since closing a file that could not be flushed fails again
+        if path is None:
+            raise
+        raise _refused(path, problem) from problem
 
 
 class Placing(NamedTuple):
@@ -113,20 +113,13 @@ def create_file(path: Path, content: bytes) -> bool:
     """
     try:
         make_folder(path.parent)
-        part = _new_part(path.parent)
-        try:
-            with open(part, "xb", opener=_private) as file:
-                _mark_live(file.fileno())
-                file.write(content)
-                file.flush()
-                os.fchmod(file.fileno(), 0o644)
-                os.fsync(file.fileno())
-                os.link(part, path)
-        except FileExistsError:
-            return False
-        finally:
-            part.unlink(missing_ok=True)
+        with _part(path.parent) as file:
+            _fill(file, content, 0o644)
+            os.fsync(file.fileno())
+            _link_new(Path(file.name), path)
         sync_folder(path.parent)
+    except FileExistsError:
+        return False
     except OSError as problem:
         raise _refused(path, problem) from problem
     return True
@@ -392,6 +385,18 @@ def _rename_new(part: Path, path: Path) -> None:
     except OSError:
         if not path.is_dir():
             raise  # else someone published the same folder first: theirs is as good
+
+
+def _link_new(part: Path, path: Path) -> None:
+    try:
+        os.link(part, path)
+    except OSError as problem:
+        if problem.errno not in (errno.EPERM, errno.EOPNOTSUPP):
+            raise
+        with locked(path.parent / ".lock"):  # a file system without hard links
+            if path.exists():
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
+            os.rename(part, path)
 
 
 def _sync_tree(folder: Path) -> None:
