@@ -15,7 +15,7 @@ import pytest
 
 from keepfit.core import files
 from keepfit.core.errors import StoreError
-from keepfit.core.files import locked, make_folder, sweep, sync_folder, write_file, write_folder
+from keepfit.core.files import create_file, locked, make_folder, sweep, sync_folder, write_file, write_folder
 from keepfit.testing.disks import read_only, small_disk
 
 
@@ -301,3 +301,21 @@ def test_a_lock_is_released_when_the_block_fails(tmp_path: Path) -> None:
         fail()
     with locked(tmp_path / "lock", wait=False) as got:
         assert got
+
+
+def test_of_many_that_create_a_file_one_does(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda n: create_file(tmp_path / "new" / "file", bytes([n])), range(24)))
+    assert made.count(True) == 1
+    assert (tmp_path / "new" / "file").read_bytes() == bytes([made.index(True)])
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["file"]
+
+
+def test_a_file_is_created_once_where_there_are_no_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", refuse)
+    assert create_file(tmp_path / "file", b"one")
+    assert not create_file(tmp_path / "file", b"two")
+    assert (tmp_path / "file").read_bytes() == b"one"

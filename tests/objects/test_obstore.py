@@ -71,10 +71,12 @@ def test_no_such_bucket() -> None:
 
 def test_wrong_credentials_are_told_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "this-is-not-it")
-    with pytest.raises(StoreError, match="does not let these credentials in") as told:
-        Bucket("s3://bucket/prefix").put(b"content")
-    assert "this-is-not-it" not in str(told.value)
-    assert "AWS_PROFILE" in str(told.value)
+    bucket = Bucket("s3://bucket/prefix")
+    for use in (lambda: bucket.put(b"content"), lambda: list(bucket.list())):
+        with pytest.raises(StoreError, match="does not let these credentials in") as told:
+            use()
+        assert "this-is-not-it" not in str(told.value)
+        assert "AWS_PROFILE" in str(told.value)
 
 
 def test_credentials_may_be_in_a_profile(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -37,6 +37,6 @@ def _text(found: Pushed, address: str) -> str:
         lines.append(f"{len(moved.absent):,} objects that facts name are neither here nor there: keepfit verify")
     if found.beside:
         lines.append(f"{found.beside} others pushed in the same moment, and nothing of either is lost: keepfit pull")
-    if not found.exclusive:
+    if not found.exclusive and (found.facts or found.names):
         lines.append("this remote cannot tell two that push at once apart: names may have to be settled afterwards")
     return "\n".join(lines)

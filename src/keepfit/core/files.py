@@ -113,20 +113,13 @@ def create_file(path: Path, content: bytes) -> bool:
     """
     try:
         make_folder(path.parent)
-        part = _new_part(path.parent)
-        try:
-            with open(part, "xb", opener=_private) as file:
-                _mark_live(file.fileno())
-                file.write(content)
-                file.flush()
-                os.fchmod(file.fileno(), 0o644)
-                os.fsync(file.fileno())
-                os.link(part, path)
-        except FileExistsError:
-            return False
-        finally:
-            part.unlink(missing_ok=True)
+        with _part(path.parent) as file:
+            _fill(file, content, 0o644)
+            os.fsync(file.fileno())
+            _link_new(Path(file.name), path)
         sync_folder(path.parent)
+    except FileExistsError:
+        return False
     except OSError as problem:
         raise _refused(path, problem) from problem
     return True
@@ -396,6 +389,18 @@ def _rename_new(part: Path, path: Path) -> None:
     except OSError:
         if not path.is_dir():
             raise  # else someone published the same folder first: theirs is as good
+
+
+def _link_new(part: Path, path: Path) -> None:
+    try:
+        os.link(part, path)
+    except OSError as problem:
+        if problem.errno not in (errno.EPERM, errno.EOPNOTSUPP):
+            raise
+        with locked(path.parent / ".lock"):  # a file system without hard links
+            if path.exists():
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
+            os.rename(part, path)
 
 
 def _sync_tree(folder: Path) -> None:

@@ -16,8 +16,6 @@ from keepfit.objects import Objects, read
 _DIGEST = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 _WHOLE = re.compile(r"[0-9a-f]{64}")
 _PAGE = 5000
-_VALUES = ("key",)
-"""Where a body holds the digest of a value, not of an object."""
 _TREE = "tree"
 """The role of a reference to a tree of files."""
 
@@ -81,9 +79,12 @@ def named(fact: Fact) -> set[str]:
 
 
 def needed(fact: Fact) -> set[str]:
-    """The objects that a fact cannot do without: every value that is a digest, but for digests of values."""
-    body = {name: value for name, value in fact.body.items() if name not in _VALUES}
-    return {text for text in _texts([body, fact.refs]) if _WHOLE.fullmatch(text)}
+    """The objects that a fact cannot do without: digests among its refs, and in the tables and lists of its body.
+
+    A digest that stands in the body by itself is that of a value, such as the key of a run.
+    """
+    tables = [value for value in fact.body.values() if not isinstance(value, str)]
+    return {text for text in _texts([tables, fact.refs]) if _WHOLE.fullmatch(text)}
 
 
 def words(fact: Fact) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from keepfit.core.errors import DamagedObject
+from keepfit.core.errors import DamagedObject, NotFound
 from keepfit.objects.copy import copy
 from keepfit.objects.folder import Folder
 from keepfit.objects.object import Objects
@@ -32,7 +32,10 @@ class Cached:
         return digests
 
     def file(self, digest: str) -> Path | None:
-        self._fetch(digest)
+        try:
+            self._fetch(digest)
+        except NotFound:
+            return None
         return self._near.file(digest)
 
     def open(self, digest: str) -> BinaryIO:

@@ -198,15 +198,21 @@ def _told(url: str, missing: NotFound | None = None) -> Iterator[None]:
     try:
         yield
     except (PermissionDeniedError, UnauthenticatedError):
-        raise StoreError("the bucket does not let these credentials in", where=url, hint=_ACCESS) from None
+        raise _locked_out(url) from None
     except FileNotFoundError:
         raise missing or _no_bucket(url) from None
     except BaseError as problem:
         said = str(problem).partition("\n")[0]
         if "404 Not Found" in said:
             raise _no_bucket(url) from None
-        reason = re.sub(r"https?://\S+", "the server", said.rpartition(" - ")[2])
+        if "403 Forbidden" in said or "401 Unauthorized" in said:
+            raise _locked_out(url) from None
+        reason = re.sub(r"https?://\S+", "the server", said.rpartition(" - ")[2].partition("<?xml")[0].rstrip(": "))
         raise StoreError(f"the bucket cannot be used: {reason}", where=url, hint="run the command again") from None
+
+
+def _locked_out(url: str) -> StoreError:
+    return StoreError("the bucket does not let these credentials in", where=url, hint=_ACCESS)
 
 
 def _no_bucket(url: str) -> StoreError:

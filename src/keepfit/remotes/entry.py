@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from keepfit.core.digests import canonical, digest_bytes
+from keepfit.core.digests import digest_bytes
 from keepfit.core.errors import DamagedObject, PackageError
 from keepfit.ledger import Fact, Move
 from keepfit.packages.sign import opened, sign
@@ -115,8 +115,8 @@ def lines_of(segment: bytes) -> list[bytes]:
 
 
 def line_of(fact: Fact) -> bytes:
-    """A fact as one line, the same on every machine."""
-    return canonical(fact)
+    """A fact as one line; the order within it stays as it is, since that of columns can matter."""
+    return msgspec.json.encode(fact)
 
 
 def fact_in(line: bytes) -> Fact:

@@ -13,7 +13,7 @@ from keepfit.core.errors import DamagedObject, NameMoved, NotFound
 from keepfit.home import Home
 from keepfit.keeping.needs import Needs, facts, words
 from keepfit.ledger import Fact, Ledger, Move
-from keepfit.remotes.entry import Entry, Fold, fact_in, line_of
+from keepfit.remotes.entry import Entry, Fold, fact_in
 from keepfit.remotes.remote import Remote, Seen
 from keepfit.remotes.selection import EVERYTHING, Selection
 from keepfit.remotes.take import lines, take
@@ -114,7 +114,7 @@ def _record(ledger: Ledger, new: Iterable[Fact], found: Pulled) -> None:
         known = {fact.id for fact in batch if ledger.get(fact.id)}
         for fact, held in zip(batch, ledger.append(batch), strict=True):
             found.facts += fact.id not in known
-            found.other += line_of(held) != line_of(fact)
+            found.other += held != fact
 
 
 def _merge(ledger: Ledger, seen: Seen, fold: Fold, prefer: str | None, found: Pulled) -> None:

@@ -76,8 +76,8 @@ class Remote:
 
 def open_remote(home: Home, address: str) -> Remote:
     """The remote at an address such as `s3://bucket/prefix`, or a folder. Raises what `open_objects` does."""
-    url = address if ":" in address else f"folder:{address}"
-    url = url.rstrip("/")
+    url = (address if ":" in address else f"folder:{address}").rstrip("/")
+    open_board(url, home.root)  # what is wrong with the address is told of it, not of places below it
     return Remote(
         address=address,
         objects=open_objects(f"{url}/objects", home.root),
