@@ -82,6 +82,13 @@ def _files(fact: Fact) -> str:
     return ", ".join(f"{n:,} {what}" for what, n in fact.body["changed"].items() if n) + " files"
 
 
+def _run(fact: Fact) -> str:
+    body, state = fact.body, fact.body.get("state", "done")
+    told = "".join(f": {line}" for line in body["error"]["message"].splitlines()[:1]) if state == "failed" else ""
+    step = "trial" if body["spec"].get("validate") else body["module"].rpartition(".")[2]
+    return f"{step}{'' if state == 'done' else ' ' + state} in {body['seconds']:.1f} s{told}"
+
+
 _TEXTS: dict[str, Callable[[Fact], str]] = {
     "model": _model,
     "verdict": _verdict,
@@ -93,7 +100,7 @@ _TEXTS: dict[str, Callable[[Fact], str]] = {
     "reproduced": lambda f: "the same, bit for bit" if f.attributes["equal"] else f.body["difference"],
     "outcome": lambda f: f"{f.body['ending']}: {f.body['note']}",
     "change": lambda f: f"{f.body['text']} (now {short(f.body['to'])})",
-    "run": lambda f: f"{f.body['module'].rpartition('.')[2]} in {f.body['seconds']:.1f} s",
+    "run": _run,
     "data": lambda f: f"version {f.body['number']}, {f.body['bytes']:,} bytes: {_files(f)}",
     "return": lambda f: f"version {f.body['number']} again: {_files(f)}",
     "replayed": lambda f: f"{f.body['served']:,} served, {f.body['failed']:,} failed",

@@ -10,7 +10,6 @@ from keepfit.core.errors import NameMoved, NotFound
 from keepfit.home import Home
 from keepfit.ledger import Fact, Move, Query, fact
 from keepfit.ledger.fact import fact_id
-from keepfit.models.formats import model_file
 from keepfit.models.spec import Summary, TrainSpec
 from keepfit.objects import read
 from keepfit.runs.run import Run
@@ -42,6 +41,8 @@ def register(
 
     The alias `challenger` points at it afterwards.
     """
+    from keepfit.models.formats import model_file  # brings archives, which a model that is known does not need
+
     subject = run.subject
     while True:
         if known := registered(home, run):

@@ -26,7 +26,7 @@ class TrainSpec(msgspec.Struct, frozen=True, kw_only=True):
     parameters: dict[str, float | int | str | bool]
     seed: int
     trust: list[str]
-    pickle: bool
+    pickle: bool = False
     known: datetime | None
     """What is known after this time is not used; None: everything."""
     start: datetime | None

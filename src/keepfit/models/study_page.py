@@ -21,7 +21,7 @@ def study_page(name: str, study: Study, importance: dict[str, float]) -> str:
     ]
     sections = [
         ("History", lines([Line("the best so far", steps)], x="trial", y=goal, dots=values) if values else ""),
-        ("Parameters", parallel(judged, [*names, goal]) if judged else ""),
+        ("Parameters", parallel(judged, [*names, goal], [d.name for d in study.dimensions if d.log]) if judged else ""),
         ("Importance", bars(importance) if importance else ""),
         ("Trials", html_table(head, rows)),
     ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import threading
 from collections.abc import Iterable
 from pathlib import Path
@@ -58,6 +57,9 @@ def snapshot(objects: Objects, root: Path, files: Iterable[str]) -> Snapshot | N
 
 def _git(root: Path, *words: str) -> tuple[bytes, bool]:
     """What the command prints, and whether that is only its beginning; nothing when it fails."""
+
+    import subprocess  # paid for by those who run something
+
     command = ["git", "-C", str(root), *_SAFE, *words]
     try:
         process = subprocess.Popen(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from html import escape
 from typing import NamedTuple
 
 from keepfit.runs.spark import figure
 
 WIDTH, HEIGHT = 680, 260
-_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 16, 12, 34
+_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 16, 26, 34
 COLOURS = 8
 """Colours the page has, named `--c0` to `--c7`; further lines take them again, dashed."""
 POINTS = 400
@@ -43,26 +43,24 @@ def lines(found: Sequence[Line], *, x: str, y: str, dots: Sequence[tuple[float, 
     return _svg(marks) + _key([line.name for line in found])
 
 
-def parallel(rows: Sequence[Mapping[str, object]], axes: Sequence[str]) -> str:
+def parallel(rows: Sequence[Mapping[str, object]], axes: Sequence[str], logarithmic: Collection[str] = ()) -> str:
     """Parallel coordinates: one upright axis per name, one line per row, coloured by its place on the last axis."""
-    scales = [_Axis([row.get(axis) for row in rows]) for axis in axes]
-    spread = (WIDTH - 2 * _LEFT) / max(1, len(axes) - 1)
+    scales = [_Axis([row.get(axis) for row in rows], axis in logarithmic) for axis in axes]
+    spread, top, bottom = (WIDTH - 2 * _LEFT) / max(1, len(axes) - 1), 46, HEIGHT - _BOTTOM
     marks = []
     for row in rows:
         places = [scale.place(row.get(axis)) for axis, scale in zip(axes, scales, strict=True)]
-        points = [
-            (_LEFT + i * spread, HEIGHT - _BOTTOM - p * (HEIGHT - 72)) for i, p in enumerate(places) if p is not None
-        ]
+        points = [(_LEFT + i * spread, bottom - p * (bottom - top)) for i, p in enumerate(places) if p is not None]
         shade = 0.2 + 0.8 * (places[-1] if places and places[-1] is not None else 0.0)
         told = ", ".join(f"{axis} {figure(row.get(axis))}" for axis in axes)
         path = _path(points)
         marks.append(f'<path class="row" style="opacity:{shade:.2f}" d="{path}"><title>{escape(told)}</title></path>')
     for i, (axis, scale) in enumerate(zip(axes, scales, strict=True)):
         at = _LEFT + i * spread
-        marks.append(f'<line class="axis" x1="{at:.1f}" y1="38" x2="{at:.1f}" y2="{HEIGHT - _BOTTOM}"/>')
-        marks.append(_text(at, 14, axis[:24], "middle", "name"))
-        marks.append(_text(at, 30, scale.high, "middle"))
-        marks.append(_text(at, HEIGHT - _BOTTOM + 14, scale.low, "middle"))
+        marks.append(f'<line class="axis" x1="{at:.1f}" y1="{top}" x2="{at:.1f}" y2="{bottom}"/>')
+        marks.append(_text(at, 12 + 12 * (i % 2), axis[:24], "middle", "name"))  # neighbours may be long: not beside
+        marks.append(_text(at, top - 8, scale.high, "middle"))
+        marks.append(_text(at, bottom + 14, scale.low, "middle"))
     return _svg(marks)
 
 
@@ -82,10 +80,12 @@ def bars(values: Mapping[str, float]) -> str:
 class _Axis:
     """Where the values of one name stand between 0 and 1: numbers by size, others one above the other."""
 
-    def __init__(self, values: Sequence[object]) -> None:
+    def __init__(self, values: Sequence[object], logarithmic: bool) -> None:
         numbers = [float(v) for v in values if isinstance(v, int | float) and _is_number(v)]
         self._levels = sorted({figure(v) for v in values if v is not None and not _is_number(v)})
-        self._scale = _scale(numbers, 0.0, 1.0) if numbers and not self._levels else None
+        self._log = logarithmic and min(numbers, default=0.0) > 0
+        scaled = [math.log(v) for v in numbers] if self._log else numbers
+        self._scale = _scale(scaled, 0.0, 1.0) if numbers and not self._levels else None
         self.low = figure(min(numbers)) if self._scale else next(iter(self._levels), "")[:12]
         self.high = figure(max(numbers)) if self._scale else (self._levels or [""])[-1][:12]
         if not self._scale and numbers:
@@ -93,7 +93,9 @@ class _Axis:
 
     def place(self, value: object) -> float | None:
         if self._scale:
-            return self._scale(float(value)) if _is_number(value) else None  # type: ignore[arg-type]
+            if not isinstance(value, int | float) or not _is_number(value):
+                return None
+            return self._scale(math.log(value) if self._log else float(value))
         if value is None or figure(value) not in self._levels:
             return None
         return (self._levels.index(figure(value)) + 0.5) / len(self._levels)
@@ -151,7 +153,7 @@ def _frame(across: _Scale, up: _Scale, x: str, y: str) -> Iterator[str]:
     yield _text(_LEFT, bottom + 14, figure(across.low), "start")
     yield _text(right, bottom + 14, figure(across.high), "end")
     yield _text((_LEFT + right) / 2, bottom + 28, x[:60], "middle", "name")
-    yield _text(_LEFT + 4, _TOP + 10, y[:60], "start", "name")
+    yield _text(_LEFT, 14, y[:60], "start", "name")
 
 
 def _text(x: float, y: float, text: str, anchor: str, kind: str = "tick") -> str:

@@ -13,7 +13,6 @@ from keepfit.runs.code import Snapshot, snapshot
 from keepfit.runs.environment import CACHE, complete, read_environment
 from keepfit.runs.installed import installed
 from keepfit.runs.machine import LEFT, Machine
-from keepfit.runs.sources import keep_sources
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +49,8 @@ def completed(evidence: Evidence, home: Home, folder: Path, environment: str) ->
         found = msgspec.json.decode((folder / LEFT).read_bytes(), type=Machine)
     except (OSError, msgspec.MsgspecError):
         return evidence
+    from keepfit.runs.sources import keep_sources  # brings archives, which a run that is known does not need
+
     modules, named = set(found.modules), read_environment(home.objects, environment).packages
     packages = installed(home.folder / CACHE)
     beyond = [name for name, p in packages.items() if name not in named and not modules.isdisjoint(p.modules)]
