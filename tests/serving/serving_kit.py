@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import http.client
 import io
 import os
 import time
@@ -11,7 +12,8 @@ import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import msgspec
 import numpy as np
@@ -97,6 +99,7 @@ def package(
         {
             "at": [datetime(2013, 5, 1, h) for h in range(12)],
             "x": [float(i) for i in range(12)],
+            "n": list(range(12)),
             "note": pl.Series([None] * 12, dtype=pl.String),
             "level": ["low", "high"] * 6,
             "place": ["EWR"] * 12,
@@ -125,7 +128,7 @@ def package(
         label="y",
         levels=levels,
         inputs=inputs,
-        event_time="at",
+        event_time="at" if "at" in inputs else None,
         sides=list(sides),
         features="toys:features",
         feature_schema=SCHEMA,
@@ -185,6 +188,33 @@ def sent(running: Running, body: bytes | Any, *, path: str = "/predict", method:
 
     status, answer = asyncio.run(send())
     return status, msgspec.json.decode(answer)
+
+
+class Heard(NamedTuple):
+    """An answer, as it came."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return msgspec.json.decode(self.body)
+
+
+def talk(running: Running, path: str, body: Any = None, kind: str = "application/json", **headers: str) -> Heard:
+    """One request: POST with a body (bytes, or a value for JSON), else GET."""
+    at = urlsplit(running.url)
+    connection = http.client.HTTPConnection(at.hostname or "", at.port, timeout=30)
+    content = body if isinstance(body, bytes | None) else msgspec.json.encode(body)
+    told = {name.replace("_", "-"): value for name, value in headers.items()}
+    told |= {"authorization": f"Bearer {running.token}"} | ({"content-type": kind} if kind and body is not None else {})
+    try:
+        connection.request("GET" if body is None else "POST", path, content, told)
+        answer = connection.getresponse()
+        return Heard(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
+    finally:
+        connection.close()
 
 
 def until(done: Callable[[], Any], seconds: float = 30.0) -> Any:

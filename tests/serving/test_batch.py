@@ -16,7 +16,7 @@ def answer_all(queue: Queue) -> list[int]:
     sizes = []
     while pieces := queue.take():
         for piece in pieces:
-            piece.ask.answer(piece.start, [Prediction(str(r[0]), r[0]) for r in piece.rows], None)
+            piece.ask.answer(piece.start, [Prediction(str(r[0]), r[0]) for r in piece.block], None)
         sizes.append(sum(p.stop - p.start for p in pieces))
     return sizes
 
@@ -29,7 +29,7 @@ def test_every_row_is_answered_once_with_its_own_answer(sizes: list[int], togeth
         first = 0
         asks = []
         for size in sizes if together else [min(s, 5) for s in sizes]:
-            ask = Ask([(n,) for n in range(first, first + size)], b"")
+            ask = Ask([(n,) for n in range(first, first + size)])
             first += size
             asks.append(ask)
             queue.put(ask)
@@ -39,7 +39,7 @@ def test_every_row_is_answered_once_with_its_own_answer(sizes: list[int], togeth
         assert max(batches) <= (LARGEST if together else 1)
         for ask in asks:
             assert ask.done.done()
-            assert [a.prediction for a in ask.answers if isinstance(a, Prediction)] == [r[0] for r in ask.rows]
+            assert [a.prediction for a in ask.answers if isinstance(a, Prediction)] == [r[0] for r in ask.block]
 
     asyncio.run(check())
 
@@ -47,8 +47,8 @@ def test_every_row_is_answered_once_with_its_own_answer(sizes: list[int], togeth
 def test_a_small_request_does_not_wait_for_all_of_a_large_one() -> None:
     async def check() -> None:
         queue = Queue()
-        queue.put(Ask([(n,) for n in range(10 * LARGEST)], b""))
-        small = Ask([(0,)], b"")
+        queue.put(Ask([(n,) for n in range(10 * LARGEST)]))
+        small = Ask([(0,)])
         queue.put(small)
         queue.take()
         assert small in [piece.ask for piece in queue.take()]
@@ -59,7 +59,7 @@ def test_a_small_request_does_not_wait_for_all_of_a_large_one() -> None:
 def test_rows_whose_scorer_died_are_tried_alone_and_then_given_up() -> None:
     async def check() -> None:
         queue = Queue()
-        asks = [Ask([(n,)], b"") for n in range(3)]
+        asks = [Ask([(n,)]) for n in range(3)]
         for ask in asks:
             queue.put(ask)
         queue.put_back(queue.take())
@@ -78,7 +78,7 @@ def test_rows_whose_scorer_died_are_tried_alone_and_then_given_up() -> None:
 def test_requests_can_be_taken_out() -> None:
     async def check() -> None:
         queue = Queue()
-        asks = [Ask([(n,), (n,)], b"") for n in range(4)]
+        asks = [Ask([(n,), (n,)]) for n in range(4)]
         for ask in asks:
             queue.put(ask)
         assert queue.drop(lambda ask: ask in asks[1:3]) == asks[1:3]

@@ -18,6 +18,7 @@ from keepfit.serving.client import Client
 from keepfit.serving.endpoint import call
 from keepfit.serving.http import App, HttpServer, Reply, Request, Route, listen, reply
 from keepfit.serving.problems import rejection
+from keepfit.serving.settings import Limits
 
 TOKEN = "the token"
 
@@ -49,12 +50,12 @@ ROUTES = {
 
 
 @contextlib.asynccontextmanager
-async def running(max_body: int = 1000) -> AsyncIterator[tuple[int, list[Any], HttpServer]]:
+async def running(max_body: int = 1000, body_seconds: float = 30.0) -> AsyncIterator[tuple[int, list[Any], HttpServer]]:
     seen: list[Any] = []
     with listen("127.0.0.1", 0) as sock:
         port = sock.getsockname()[1]
         access = Access(TOKEN, ["127.0.0.1", "localhost"], port, exact=["models.example"])
-        app = App(ROUTES, access, max_body=max_body, seen=lambda *what: seen.append(what))
+        app = App(ROUTES, access, limits=Limits(max_body, body_seconds), seen=lambda *what: seen.append(what))
         server = HttpServer(app, sock)
         task = asyncio.create_task(server.run())
         try:
@@ -169,11 +170,9 @@ def test_bodies_in_pieces() -> None:
     asyncio.run(check())
 
 
-def test_slow_and_cut_bodies_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "BODY_SECONDS", 0.1)
-
+def test_slow_and_cut_bodies_end() -> None:
     async def check() -> None:
-        async with running() as (port, seen, _):
+        async with running(body_seconds=0.1) as (port, seen, _):
             assert b" 408 " in (await talk(port, HEAD + b"content-length: 10\r\n\r\n{"))
             _, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(HEAD + b"content-length: 10\r\n\r\n{")

@@ -23,7 +23,7 @@ def records(tmp_path: Path) -> Records:
 
 
 def test_labels_come_back_for_the_predictions_asked_for(records: Records) -> None:
-    records.store_labels({"a": True, "b": 2.5, "c": "x'; DROP TABLE labels"}, 1)
+    records.store_labels({("", "a"): True, ("", "b"): 2.5, ("", "c"): "x'; DROP TABLE labels"}, 1)
     assert records.labels_of(["b", "c", "zz"]) == {"b": 2.5, "c": "x'; DROP TABLE labels"}
     assert records.labels_of([]) == {}
     assert records.count_labels() == 3
@@ -31,7 +31,7 @@ def test_labels_come_back_for_the_predictions_asked_for(records: Records) -> Non
 
 def test_labels_of_very_many(records: Records) -> None:
     truth = {f"p-{n}": n for n in range(100_000)}
-    records.store_labels(truth, 1)
+    records.store_labels({("", id): label for id, label in truth.items()}, 1)
     assert records.labels_of(list(truth)) == truth
 
 
@@ -40,7 +40,7 @@ def test_labels_of_very_many(records: Records) -> None:
 def test_the_newest_delivery_wins_in_whatever_order_they_come(deliveries: list[tuple[str, int, int]]) -> None:
     with Records(Path(":memory:")) as records:
         for id, label, received in deliveries:
-            records.store_labels({id: label}, received)
+            records.store_labels({("", id): label}, received)
         for id in "abc":
             mine = [(received, n, label) for n, (i, label, received) in enumerate(deliveries) if i == id]
             assert records.labels_of([id]) == ({id: max(mine)[2]} if mine else {})
@@ -60,12 +60,12 @@ def test_of_each_key_the_newest_rows_stay(records: Records) -> None:
 
 
 def test_another_connections_writes_are_noticed(records: Records, tmp_path: Path) -> None:
-    records.store_labels({"a": 1}, 1)
+    records.store_labels({("", "a"): 1}, 1)
     records.changed_elsewhere()
-    records.store_labels({"b": 1}, 1)
+    records.store_labels({("", "b"): 1}, 1)
     assert not records.changed_elsewhere()
     with Records(tmp_path / "serving" / "records.db") as other:
-        other.store_labels({"c": 1}, 1)
+        other.store_labels({("", "c"): 1}, 1)
     assert records.changed_elsewhere()
     assert not records.changed_elsewhere()
 
@@ -82,7 +82,7 @@ from pathlib import Path
 from keepfit.serving.records import Records
 with Records(Path(sys.argv[1])) as records:
     for n in range(100000):
-        records.store_labels({f"p-{n}-{k}": n for k in range(10)}, n)
+        records.store_labels({("", f"p-{n}-{k}"): n for k in range(10)}, n)
         print(n, flush=True)
 """
 

@@ -106,7 +106,12 @@ def labelled(folder: Path, since: datetime, until: datetime) -> pl.DataFrame:
     rows = read_log(folder / "serving" / "log", since, until)
     with Records(folder / "serving" / "records.db") as records:
         labels = records.labels_of(rows["id"].to_list())
-    known = [labels.get(id) for id in rows["id"]]
+        known = [labels.get(id) for id in rows["id"]]
+        for column in records.key_columns():
+            if (name := input_column(column)) in rows.columns:
+                keys = rows[name].cast(pl.String).to_list()
+                by_key = records.labels_by(column, [key for key in keys if key is not None])
+                known = [by_key.get(key) if label is None else label for label, key in zip(known, keys, strict=True)]
     return rows.with_columns(pl.Series("label", known, strict=False))
 
 

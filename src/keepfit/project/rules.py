@@ -42,7 +42,7 @@ def rules(root: Path, parts: dict[str, Any]) -> Iterator[Problem]:
     if "check" in parts:
         yield from _check_rules(root, parts["check"], main)
     if "serve" in parts:
-        yield from _serve_rules(parts["serve"])
+        yield from _serve_rules(parts["serve"], main)
     if "watch" in parts:
         yield from _watch_rules(parts["watch"])
     if "retrain" in parts:
@@ -106,12 +106,15 @@ def _metric_rules(section: CheckSettings | SliceRequirement, task: Task | None, 
             yield Problem(problem, (*here, "better_than"), 'write better_than = "base rate"')
 
 
-def _serve_rules(serve: ServeSettings) -> Iterator[Problem]:
+def _serve_rules(serve: ServeSettings, main: Dataset | None) -> Iterator[Problem]:
     if not 0 <= serve.port < 2**16:
         yield Problem(f"the port `{serve.port}` is not between 0 and {2**16 - 1}", ("serve", "port"))
-    yield from _at_least_one(serve, ("max_rows", "max_body", "max_waiting"), ("serve",))
-    for name in ("hang", "patience"):
+    yield from _at_least_one(serve, ("max_rows", "max_body", "max_waiting", "max_requests"), ("serve",))
+    for name in ("hang", "patience", "body_within"):
         yield from span(getattr(serve, name), ("serve", name))[1]
+    if serve.key is not None and main and serve.key not in main.inputs:
+        problem = f"`{serve.key}` is not an input of `{main.name}`"
+        yield Problem(problem, ("serve", "key"), did_you_mean(serve.key, main.inputs))
 
 
 def _watch_rules(watch: WatchSettings) -> Iterator[Problem]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hmac
 import secrets
 from collections.abc import Iterable
@@ -47,6 +49,17 @@ class Access:
             return rejection(
                 421, "host", "this endpoint is not called by that name", hint="add it to `hosts` under [serve]"
             )
-        if not hmac.compare_digest(bearer, self._bearer):
+        if not hmac.compare_digest(bearer, self._bearer) and not self._knows(bearer):
             return rejection(401, "token", "the token is missing or wrong", hint="it is in the file .keepfit/token")
         return None
+
+    def _knows(self, authorization: bytes) -> bool:
+        """Whether the token comes as the password of Basic, which is all that some clients can send (RFC 7617)."""
+        scheme, _, encoded = authorization.partition(b" ")
+        if scheme.lower() != b"basic":
+            return False
+        try:
+            password = base64.b64decode(encoded, validate=True).partition(b":")[2]
+        except binascii.Error:
+            return False
+        return hmac.compare_digest(b"Bearer " + password, self._bearer)

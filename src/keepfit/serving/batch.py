@@ -13,7 +13,7 @@ import msgspec
 
 from keepfit.serving.desired import Release
 from keepfit.serving.problems import UNAVAILABLE, Problem
-from keepfit.serving.wire import Row
+from keepfit.serving.wire import Block, Table, height
 
 LARGEST = 512
 """Rows in one batch, so that single rows do not wait behind whole tables."""
@@ -29,16 +29,42 @@ class Prediction(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     probabilities: dict[str, float] | None = None
 
 
+Read = Callable[[Any], Any]
+"""The rows of a request as the model with this Signature takes them, as Rows; raises Rejection."""
+
+
 class Ask:
     """The rows of one request, until all of them have an answer."""
 
-    __slots__ = ("answers", "body", "done", "ids", "left", "logged", "release", "rows", "since", "tries")
+    __slots__ = (
+        "answers",
+        "block",
+        "done",
+        "ids",
+        "left",
+        "logged",
+        "pinned",
+        "read",
+        "release",
+        "since",
+        "size",
+        "tries",
+    )
 
     def __init__(
-        self, rows: Sequence[Row], body: bytes, *, ids: Sequence[str] | None = None, logged: bool = True
+        self,
+        block: Block,
+        read: Read | None = None,
+        *,
+        ids: Sequence[str] | None = None,
+        logged: bool = True,
+        pinned: bool = False,
     ) -> None:
         loop = asyncio.get_running_loop()
-        self.body = body
+        self.read = read
+        """How another model reads the request."""
+        self.pinned = pinned
+        """Whether no other release than the one asked may answer."""
         self.ids = ids
         """What the predictions are to be called; None: by ids of ours."""
         self.logged = logged
@@ -47,13 +73,13 @@ class Ask:
         self.tries = 0
         self.release: Release | None = None
         """Which release answered."""
-        self.restart(rows)
+        self.restart(block)
 
-    def restart(self, rows: Sequence[Row]) -> None:
+    def restart(self, block: Block) -> None:
         """Forget all answers so far: another model will give them."""
-        self.rows = rows
-        self.left = len(rows)
-        self.answers: list[Prediction | Problem] = [UNAVAILABLE] * len(rows)
+        self.block = block
+        self.size = self.left = height(block)
+        self.answers: list[Prediction | Problem] = [UNAVAILABLE] * self.size
 
     def give_up(self) -> None:
         """Wait no longer: rows without an answer stay unavailable."""
@@ -78,8 +104,9 @@ class Piece(NamedTuple):
     stop: int
 
     @property
-    def rows(self) -> Sequence[Row]:
-        return self.ask.rows[self.start : self.stop]
+    def block(self) -> Block:
+        whole = self.ask.block
+        return whole.part(self.start, self.stop) if isinstance(whole, Table) else whole[self.start : self.stop]
 
 
 class Queue:
@@ -98,11 +125,11 @@ class Queue:
     def put(self, ask: Ask) -> None:
         """Add all rows of a request; those that a scorer has died of, or beside, stay on their own."""
         if ask.tries:
-            starts = range(0, len(ask.rows), LARGEST)
-            self._alone.extend(Piece(ask, start, min(start + LARGEST, len(ask.rows))) for start in starts)
+            starts = range(0, ask.size, LARGEST)
+            self._alone.extend(Piece(ask, start, min(start + LARGEST, ask.size)) for start in starts)
         else:
-            self._waiting.append(Piece(ask, 0, len(ask.rows)))
-        self.rows += len(ask.rows)
+            self._waiting.append(Piece(ask, 0, ask.size))
+        self.rows += ask.size
 
     def put_back(self, pieces: Sequence[Piece]) -> None:
         """Try these again after their scorer died: each on its own, since one of them may be the cause.

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import socket
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -17,16 +17,16 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from keepfit.core.errors import ServingError, StoreError
 from keepfit.serving.access import Access
 from keepfit.serving.problems import Problem, Rejection, rejection
+from keepfit.serving.settings import Limits
 
-BODY_SECONDS = 30.0
-"""How long a client may take to send a body."""
 HEAD_SECONDS = 15.0
 """How long a connection may take to send the head of a request."""
 HEAD_BYTES = 64_000
 IDLE_SECONDS = 75
 """How long a connection is kept between requests."""
 
-JSON = (b"content-type", b"application/json")
+JSON_TYPE = "application/json"
+JSON = (b"content-type", JSON_TYPE.encode())
 TEXT = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
 
 _logger = logging.getLogger("keepfit.serving")
@@ -39,6 +39,14 @@ class Request(NamedTuple):
     path: str
     query: bytes
     body: bytes
+    method: str = "POST"
+    kind: str = JSON_TYPE
+    """Media type of the body, without its parameters."""
+    headers: Sequence[tuple[bytes, bytes]] = ()
+
+    def header(self, name: bytes) -> bytes:
+        """The value of a header (named in lower case); empty when there is none."""
+        return next((value for key, value in self.headers if key == name), b"")
 
 
 class Reply(NamedTuple):
@@ -50,6 +58,7 @@ class Reply(NamedTuple):
 
 
 Handler = Callable[[Request], Awaitable[Reply]]
+Refuse = Callable[[Rejection], Reply]
 
 
 class Route(NamedTuple):
@@ -58,6 +67,10 @@ class Route(NamedTuple):
     handlers: Mapping[str, Handler]
     open: bool = False
     """Whether it needs neither token nor name."""
+    takes: Collection[str] = (JSON_TYPE,)
+    """Media types a body may have; the empty one stands for a body that says nothing of itself."""
+    refuse: Refuse = lambda problem: refusal(problem)
+    """How its dialect says what is wrong."""
 
 
 Seen = Callable[[str, int, float], None]
@@ -67,27 +80,26 @@ Seen = Callable[[str, int, float], None]
 class App:
     """The ASGI application."""
 
-    def __init__(self, routes: Mapping[str, Route], access: Access, *, max_body: int, seen: Seen) -> None:
+    def __init__(self, routes: Mapping[str, Route], access: Access, *, limits: Limits, seen: Seen) -> None:
         self._routes = routes
         self._access = access
-        self._max_body = max_body
+        self._limits = limits
         self._seen = seen
+        self._open = 0
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             return
         begun = time.perf_counter()
         path: str = scope["path"]
+        route = self._routes.get(path) or self._routes.get(path[: path.find("/", 1) + 1] + "*")
+        self._open += 1
         try:
-            reply = await self._reply(path, scope, receive)
-        except Rejection as problem:
-            reply = refusal(problem)
-        except StoreError as problem:
-            _logger.warning("%s", problem)
-            reply = refusal(rejection(503, "storage", "it could not be stored: try again"))
-        except Exception:
-            _logger.exception("answering %s", path)
-            reply = refusal(rejection(500, "internal", "this is a fault of the endpoint, not of the request"))
+            reply = await self._reply(route, scope, receive)
+        except Exception as problem:
+            reply = (route.refuse if route else refusal)(_rejection(problem, path))
+        finally:
+            self._open -= 1
         if reply is None:
             return  # the client has gone
         self._seen(path, reply.status, time.perf_counter() - begun)
@@ -95,8 +107,7 @@ class App:
         await send({"type": "http.response.start", "status": reply.status, "headers": [length, *reply.headers]})
         await send({"type": "http.response.body", "body": reply.body})
 
-    async def _reply(self, path: str, scope: Any, receive: Any) -> Reply | None:
-        route = self._routes.get(path) or self._routes.get(path[: path.find("/", 1) + 1] + "*")
+    async def _reply(self, route: Route | None, scope: Any, receive: Any) -> Reply | None:
         headers = scope["headers"]
         if route is None or not route.open:
             refused = self._access.check(headers)
@@ -108,44 +119,69 @@ class App:
         handler = route.handlers.get(method)
         if handler is None:
             allowed = ", ".join(route.handlers)
-            reply = refusal(rejection(405, "method", f"this path takes {allowed}"))
+            reply = route.refuse(rejection(405, "method", f"this path takes {allowed}"))
             return reply._replace(headers=(*reply.headers, (b"allow", allowed.encode())))
-        body = b"" if method == "GET" else await self._body(headers, receive)
-        return None if body is None else await handler(Request(path, scope["query_string"], body))
+        path, query = scope["path"], scope["query_string"]
+        if method == "GET":
+            return await handler(Request(path, query, b"", method, "", headers))
+        if self._open > self._limits.requests and not route.open:
+            raise rejection(429, "too-many-requests", f"more than {self._limits.requests} requests at once: try again")
+        kind = self._kind(headers)
+        body = await self._body(receive)
+        if body and kind not in route.takes:
+            takes = " or ".join(filter(None, route.takes))
+            raise rejection(415, "content-type", f"the body must be {takes}", hint=f"send content-type: {takes}")
+        return None if body is None else await handler(Request(path, query, body, method, kind, headers))
 
-    async def _body(self, headers: list[tuple[bytes, bytes]], receive: Any) -> bytes | None:
-        """The whole body; None when the client went away before it was complete."""
-        kind = b""
+    def _kind(self, headers: list[tuple[bytes, bytes]]) -> str:
+        """The media type of the body; Rejection for one that is larger than allowed, or compressed."""
+        kind = ""
         for name, value in headers:
             if name == b"content-type":
-                kind = value
-            elif name == b"content-length" and int(value) > self._max_body:
+                kind = value.partition(b";")[0].strip().lower().decode("latin-1")
+            elif name == b"content-length" and int(value) > self._limits.body:
                 raise self._too_large()
+            elif name == b"content-encoding" and value.strip().lower() != b"identity":
+                raise rejection(415, "content-encoding", "the body may not be compressed")
+        return kind
+
+    async def _body(self, receive: Any) -> bytes | None:
+        """The whole body; None when the client went away before it was complete."""
         event = await receive()
-        body = await self._rest(event, receive) if event.get("more_body") else event.get("body")
-        if body is not None and len(body) > self._max_body:
+        body: bytes | None = await self._rest(event, receive) if event.get("more_body") else event.get("body")
+        if body is not None and len(body) > self._limits.body:
             raise self._too_large()
-        if body and kind.partition(b";")[0].strip().lower() != b"application/json":
-            raise rejection(415, "content-type", "the body must be JSON", hint="send content-type: application/json")
         return body
 
     async def _rest(self, event: Any, receive: Any) -> bytes | None:
         """A body that arrives in pieces, the first of which is here."""
         parts, size = [event["body"]], len(event["body"])
         try:
-            async with asyncio.timeout(BODY_SECONDS):
-                while event["more_body"] and size <= self._max_body:
+            async with asyncio.timeout(self._limits.body_seconds):
+                while event["more_body"] and size <= self._limits.body:
                     event = await receive()
                     if event["type"] == "http.disconnect":
                         return None
                     parts.append(event["body"])
                     size += len(event["body"])
         except TimeoutError:
-            raise rejection(408, "timeout", f"the body did not arrive within {BODY_SECONDS:g} s") from None
+            seconds = self._limits.body_seconds
+            raise rejection(408, "timeout", f"the body did not arrive within {seconds:g} s") from None
         return b"".join(parts)
 
     def _too_large(self) -> Rejection:
-        return rejection(413, "too-large", f"the body may not have more than {self._max_body:,} bytes")
+        return rejection(413, "too-large", f"the body may not have more than {self._limits.body:,} bytes")
+
+
+def _rejection(problem: Exception, path: str) -> Rejection:
+    """What the sender may know of whatever stood in the way of an answer."""
+    if isinstance(problem, Rejection):
+        return problem
+    if isinstance(problem, StoreError):
+        _logger.warning("%s", problem)
+        return rejection(503, "storage", "it could not be stored: try again")
+    _logger.error("answering %s", path, exc_info=problem)
+    return rejection(500, "internal", "this is a fault of the endpoint, not of the request")
 
 
 def reply(value: Any, *, status: int = 200) -> Reply:
@@ -153,16 +189,16 @@ def reply(value: Any, *, status: int = 200) -> Reply:
     return Reply(status, _encode(value))
 
 
-def refusal(problem: Rejection) -> Reply:
-    """The answer that says what is wrong."""
+def refusal(problem: Rejection, told: Any = None) -> Reply:
+    """The answer that says what is wrong, in these words or in ours."""
     headers: tuple[tuple[bytes, bytes], ...] = (JSON,)
-    if problem.status == 503:
+    if problem.status in (429, 503):
         headers = (JSON, (b"retry-after", b"1"))
     elif problem.status == 401:
         headers = (JSON, (b"www-authenticate", b"Bearer"))
     elif problem.status in (408, 413):  # the rest of the body is not wanted
         headers = (JSON, (b"connection", b"close"))
-    return Reply(problem.status, _encode(_Error(problem.problem)), headers)
+    return Reply(problem.status, _encode(_Error(problem.problem) if told is None else told), headers)
 
 
 class _Error(msgspec.Struct, frozen=True):

@@ -40,7 +40,7 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
     time: int
     """When it was answered, microseconds since 1970."""
     ids: list[str]
-    columns: list[list[Any]]
+    columns: list[bytes | list[Any]]
     """Packed, in the order of the inputs."""
     values: list[Any]
     """What the scorer gave; None for a row it gave nothing for."""

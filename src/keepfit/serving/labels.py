@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import csv
+import io
 import math
 import re
 import time
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -16,12 +18,20 @@ from keepfit.serving.problems import Problem, Rejection
 from keepfit.serving.records import Records
 from keepfit.serving.signature import Id
 
+Key = (
+    Annotated[str, msgspec.Meta(min_length=1, max_length=200)] | Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+)
+
+Found = dict[tuple[str, str], Any]
+"""(column of the key, or nothing for a prediction's id; id or key) -> label."""
+
 
 class Label(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The truth about one prediction."""
+    """The truth about one prediction, or about all predictions of the user's key."""
 
-    id: Id
     label: bool | int | float | str
+    id: Id | None = None
+    key: Key | None = None
 
 
 class _Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -30,6 +40,11 @@ class _Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 _PLACE = re.compile(r" - at `(.+)`$")
 _decode = msgspec.json.Decoder(_Body).decode
+_decode_lines = msgspec.json.Decoder(Label).decode_lines
+LINES = ("application/x-ndjson", "application/jsonl")
+CSV = "text/csv"
+LABEL_TYPES = ("application/json", *LINES, CSV)
+"""Media types that labels may come in."""
 
 _EXPECTED: dict[Task, str] = {
     "binary": "true or false",
@@ -38,16 +53,68 @@ _EXPECTED: dict[Task, str] = {
 }
 
 
-def read_labels(body: bytes, task: Task) -> dict[str, bool | float | str]:
-    """Prediction id -> label from a body `{"labels": [{"id": ..., "label": ...}, ...]}`; Rejection 400 or 422."""
+_TRUTHS = {"true": True, "false": False}
+
+
+def read_labels(body: bytes, task: Task, kind: str = "application/json", column: str | None = None) -> Found:
+    """The labels of a body, checked against what is predicted; raises Rejection 400 or 422.
+
+    The body is `{"labels": [{"id": ..., "label": ...}, ...]}`, or such objects as JSON lines, or CSV
+    with the same columns; `key` in place of `id` where the project names a `column` for it.
+    """
     try:
-        labels = _decode(body).labels
+        labels, place = _parsed(body, task, kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
-        value = parse(body)
-        place = _PLACE.search(str(problem))
-        path = place[1] if place else "$"
-        raise Rejection(422, _problem(path, "`labels`: an array of objects with `id` and `label`", value)) from None
-    return {entry.id: _checked(entry.label, task, f"$.labels[{number}].label") for number, entry in enumerate(labels)}
+        value = parse(body) if kind == "application/json" else None
+        found = _PLACE.search(str(problem))
+        expected = "`labels`: an array of objects with `id` and `label`"
+        if kind != "application/json":
+            expected = "a line for each label with `id` (or `key`) and `label`"
+        raise Rejection(422, _problem(found[1] if found else "$", expected, value)) from None
+    return {
+        _name(entry, column, place.format(number)): _checked(entry.label, task, f"{place.format(number)}.label")
+        for number, entry in enumerate(labels)
+    }
+
+
+def _parsed(body: bytes, task: Task, kind: str) -> tuple[list[Label], str]:
+    """The labels, and how a place in the body is called."""
+    if kind in LINES:
+        return _decode_lines(body), "$[{}]"
+    if kind != CSV:
+        return _decode(body).labels, "$.labels[{}]"
+    rows = csv.DictReader(io.StringIO(body.decode(), newline=""))
+    try:
+        entries = [{name: value for name, value in row.items() if value} for row in rows]
+    except csv.Error as problem:
+        raise msgspec.DecodeError(str(problem)) from None
+    for entry in entries:
+        if "label" in entry and task != "multiclass":
+            entry["label"] = _typed(entry["label"])
+    return msgspec.convert(entries, list[Label]), "$[{}]"
+
+
+def _typed(text: str) -> bool | float | str:
+    """The label that a text in CSV stands for."""
+    if text.lower() in _TRUTHS:
+        return _TRUTHS[text.lower()]
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _name(entry: Label, column: str | None, path: str) -> tuple[str, str]:
+    """By what the label finds its predictions."""
+    if (entry.id is None) == (entry.key is None):
+        raise Rejection(422, _problem(path, "either `id` or `key`", msgspec.to_builtins(entry)))
+    if entry.id is not None:
+        return "", entry.id
+    if column is None:
+        hint = 'name an input column: key = "..." under [serve]'
+        problem = _problem(f"{path}.key", "`id`: the project names no key", entry.key)
+        raise Rejection(422, msgspec.structs.replace(problem, hint=hint))
+    return column, str(entry.key)
 
 
 def _checked(label: Any, task: Task, path: str) -> Any:
@@ -71,11 +138,11 @@ class Labels:
 
     def __init__(self, records: Records) -> None:
         self._records = records
-        self._next: dict[str, Any] = {}
+        self._next: Found = {}
         self._stored: asyncio.Future[None] | None = None
         self._writer: asyncio.Task[None] | None = None
 
-    async def store(self, labels: dict[str, Any]) -> None:
+    async def store(self, labels: Found) -> None:
         """Done when the labels are durable; raises StoreError when the disk refuses."""
         if self._stored is None:
             self._stored = asyncio.get_running_loop().create_future()

@@ -204,10 +204,10 @@ class Lane:
         pieces = self.queue.take()
         if not pieces:
             return
-        rows = [row for piece in pieces for row in piece.rows]
-        columns = self.signature.pack(rows)
-        self._batch = _Batch(pieces, columns, len(rows), time.monotonic())
-        self._shared.metrics.batches.add(len(rows))
+        columns = self.signature.pack_blocks([piece.block for piece in pieces])
+        rows = sum(piece.stop - piece.start for piece in pieces)
+        self._batch = _Batch(pieces, columns, rows, time.monotonic())
+        self._shared.metrics.batches.add(rows)
         self._link.send(Score(msgspec.Raw(columns)))
 
     def _scored(self, message: Scored) -> None:

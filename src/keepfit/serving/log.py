@@ -28,6 +28,7 @@ from keepfit.serving.segments import (
     write_segment,
 )
 from keepfit.serving.tables import table
+from keepfit.serving.wire import join
 
 OWN: dict[str, pl.DataType] = {
     "id": pl.String(),
@@ -169,7 +170,8 @@ def input_column(name: str) -> str:
 
 def _table(records: Sequence[Record]) -> pl.DataFrame:
     source = records[0].source
-    columns = [[v for part in parts for v in part] for parts in zip(*(r.columns for r in records), strict=True)]
+    parts = zip(source.inputs.values(), *(r.columns for r in records), strict=True)
+    columns = [join(type, some) for type, *some in parts]
     inputs = table(source.inputs, columns)
     times = np.repeat([r.time for r in records], [len(r.ids) for r in records])
     time = pl.Series("time", times, dtype=pl.Int64).cast(OWN["time"])

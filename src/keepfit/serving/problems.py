@@ -17,6 +17,16 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     received: str | None = None
     hint: str | None = None
 
+    @property
+    def sentence(self) -> str:
+        """All of it in one line, for dialects that have one text for an error."""
+        told = self.message
+        if self.path:
+            told += f" at {self.path}"
+        if self.expected:
+            told += f": expected {self.expected}, received {self.received or 'nothing'}"
+        return f"{told} ({self.hint})" if self.hint else told
+
 
 class Rejection(Exception):
     """A request that is answered with a problem instead of a result."""

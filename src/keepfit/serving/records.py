@@ -21,6 +21,10 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS labels (
     id TEXT PRIMARY KEY, label BLOB NOT NULL, received INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS keyed (
+    key_column TEXT NOT NULL, key TEXT NOT NULL, label BLOB NOT NULL, received INTEGER NOT NULL,
+    PRIMARY KEY (key_column, key)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS online (
     dataset TEXT NOT NULL, key BLOB NOT NULL, time INTEGER NOT NULL, row BLOB NOT NULL,
     PRIMARY KEY (dataset, key, time)
@@ -51,14 +55,29 @@ class Records:
         self._version = 0
         self._db: sqlite3.Connection | None = None
 
-    def store_labels(self, labels: Mapping[str, Any], received: int) -> None:
-        """Keep a label per prediction id, received at this time (microseconds); the newest delivery wins."""
-        rows = [(id, msgspec.json.encode(label), received) for id, label in labels.items()]
+    def store_labels(self, labels: Mapping[tuple[str, str], Any], received: int) -> None:
+        """Keep labels, received at this time (microseconds), in one transaction; the newest delivery wins.
+
+        They go by (input column, its value), or by ("", prediction id).
+        """
+        rows = [(*by, msgspec.json.encode(label), received) for by, label in labels.items()]
+        newest = "DO UPDATE SET label = excluded.label, received = excluded.received WHERE excluded.received >= "
         self._write(
-            "INSERT INTO labels VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET label = excluded.label, "
-            "received = excluded.received WHERE excluded.received >= labels.received",
-            rows,
+            f"INSERT INTO labels VALUES (?, ?, ?) ON CONFLICT (id) {newest} labels.received",
+            [row[1:] for row in rows if not row[0]],
+            f"INSERT INTO keyed VALUES (?, ?, ?, ?) ON CONFLICT (key_column, key) {newest} keyed.received",
+            [row for row in rows if row[0]],
         )
+
+    def key_columns(self) -> list[str]:
+        """The input columns by which labels have come in."""
+        return [column for (column,) in self._read("SELECT DISTINCT key_column FROM keyed")]
+
+    def labels_by(self, column: str, keys: Sequence[str]) -> dict[str, Any]:
+        """The labels that have arrived for these values of an input column."""
+        asked = msgspec.json.encode(keys).decode()
+        statement = "SELECT key, label FROM keyed WHERE key_column = ? AND key IN (SELECT value FROM json_each(?))"
+        return {key: msgspec.json.decode(label) for key, label in self._read(statement, column, asked)}
 
     def labels_of(self, ids: Sequence[str]) -> dict[str, Any]:
         """The labels that have arrived for these predictions."""
@@ -67,8 +86,8 @@ class Records:
         return {id: msgspec.json.decode(label) for id, label in found}
 
     def count_labels(self) -> int:
-        """How many predictions have a label."""
-        return int(self._read("SELECT count(*) FROM labels")[0][0])
+        """How many labels have arrived."""
+        return int(self._read("SELECT (SELECT count(*) FROM labels) + (SELECT count(*) FROM keyed)")[0][0])
 
     def store_rows(self, dataset: str, rows: Iterable[OnlineRow]) -> None:
         """Keep rows of a side dataset in one transaction; of each key, the NEWEST newest stay."""

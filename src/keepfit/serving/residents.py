@@ -8,7 +8,7 @@ import functools
 import logging
 import shutil
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 
 import msgspec
@@ -22,7 +22,7 @@ from keepfit.serving.desired import Live, Release, desired, pinned
 from keepfit.serving.frames import AddRows, ReloadRows
 from keepfit.serving.lane import Lane, Shared
 from keepfit.serving.problems import Rejection
-from keepfit.serving.wire import Row
+from keepfit.serving.wire import Block, height
 
 WAITING = 20.0
 """Seconds a request may wait for its answer, besides the time that two batches may take."""
@@ -81,6 +81,11 @@ class Residents:
             self._relieve(lane, time.monotonic())
 
     @property
+    def ready(self) -> bool:
+        """Whether requests are answered now."""
+        return any(lane.ready for lane in (self.champion, self.previous) if lane) and self.champion is not None
+
+    @property
     def rows_waiting(self) -> int:
         return sum(lane.queue.rows for lane in self._lanes())
 
@@ -106,13 +111,13 @@ class Residents:
         other = next((r for r in (self.champion, self.previous) if r and r is not lane and r.ready), None)
         if other is None:
             return
-        for ask in lane.queue.drop(lambda ask: True):
-            rows = ask.rows if other.manifest.inputs == lane.manifest.inputs else _read_again(ask, other)
-            if rows is None:
+        for ask in lane.queue.drop(lambda ask: not ask.pinned):
+            block = ask.block if other.manifest.inputs == lane.manifest.inputs else _read_again(ask, other)
+            if block is None:
                 ask.give_up()
                 continue
-            ask.restart(rows)
-            self._shared.metrics.previous_answers += len(rows)
+            ask.restart(block)
+            self._shared.metrics.previous_answers += ask.size
             other.put(ask)
 
     def _lanes(self) -> list[Lane]:
@@ -276,10 +281,12 @@ class Residents:
         task.add_done_callback(self._tasks.discard)
 
 
-def _read_again(ask: Ask, lane: Lane) -> Sequence[Row] | None:
+def _read_again(ask: Ask, lane: Lane) -> Block | None:
     """The rows of a request as another model takes them; None when it does not take them all."""
+    if ask.read is None:
+        return None
     try:
-        rows = lane.signature.decode(ask.body, len(ask.rows))
+        rows = ask.read(lane.signature)
     except Rejection:
         return None
-    return rows.good if len(rows.good) == len(ask.rows) and not rows.bad else None
+    return rows.good if height(rows.good) == ask.size and not rows.bad else None

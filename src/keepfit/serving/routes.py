@@ -1,45 +1,33 @@
-"""What can be asked of the endpoint."""
+"""What can be asked of the endpoint, besides predictions, which have their dialects."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from keepfit.core.errors import KeepfitError, did_you_mean
 from keepfit.datasets.dataset import Column
-from keepfit.serving.batch import Ask, Prediction
+from keepfit.serving.answering import Answering
 from keepfit.serving.desired import Release
+from keepfit.serving.dialects import invocations, oip, openapi, predict
 from keepfit.serving.explain import clip
 from keepfit.serving.frames import AddRows, ReloadRows
 from keepfit.serving.http import TEXT, Reply, Request, Route, reply
-from keepfit.serving.labels import Labels, read_labels
+from keepfit.serving.labels import LABEL_TYPES, Labels, read_labels
 from keepfit.serving.lane import Lane
 from keepfit.serving.log import Log
 from keepfit.serving.metrics import Metrics
-from keepfit.serving.problems import UNAVAILABLE, Problem, Rejection, rejection
+from keepfit.serving.problems import Rejection, rejection
 from keepfit.serving.records import Records
 from keepfit.serving.residents import Residents
 from keepfit.serving.rows import online_rows
 from keepfit.serving.settings import ServeSettings
-from keepfit.serving.wire import nullable
+from keepfit.serving.wire import Table, nullable
 
-
-class Failed(msgspec.Struct, frozen=True):
-    """In place of a prediction, for a row that failed alone."""
-
-    error: Problem
-
-
-class Answer(msgspec.Struct, frozen=True):
-    """The answer to /predict."""
-
-    model: str
-    version: int
-    release: str
-    predictions: list[Prediction | Failed]
+DIALECTS = (predict, oip, invocations, openapi)
+"""The files that say how a prediction may be asked for."""
 
 
 class Routes:
@@ -49,6 +37,7 @@ class Routes:
         self, residents: Residents, records: Records, log: Log, *, metrics: Metrics, name: str, settings: ServeSettings
     ) -> None:
         self._residents = residents
+        self._answering = Answering(residents, name, settings)
         self._records = records
         self._labels = Labels(records)
         self._log = log
@@ -58,9 +47,9 @@ class Routes:
 
     def table(self) -> dict[str, Route]:
         """Path -> handlers."""
-        return {
-            "/predict": Route({"POST": self.predict}),
-            "/labels": Route({"POST": self.labels}),
+        spoken = {path: route for dialect in DIALECTS for path, route in dialect.routes(self._answering).items()}
+        return spoken | {
+            "/labels": Route({"POST": self.labels}, takes=LABEL_TYPES),
             "/rows/*": Route({"PUT": self.rows}),
             "/health/live": Route({"GET": self.live}, open=True),
             "/health/ready": Route({"GET": self.ready}, open=True),
@@ -70,28 +59,14 @@ class Routes:
             "/control/prove": Route({"POST": self.prove}),
         }
 
-    async def predict(self, request: Request) -> Reply:
-        lane = self._residents.champion or await self._champion()
-        rows = lane.signature.decode(request.body, self._settings.max_rows)
-        if self._residents.rows_waiting + len(rows.good) > self._settings.max_waiting:
-            raise rejection(503, "busy", "too many rows are waiting for an answer: try again")
-        ask = Ask(rows.good, request.body, ids=rows.ids, logged=request.query != b"log=off")
-        self._residents.put(ask, lane)
-        await ask.done
-        answers = _merged(ask.answers, rows.bad) if rows.bad else ask.answers
-        if ask.release is None or not any(isinstance(answer, Prediction) for answer in answers):
-            raise _none_good(answers)
-        predictions = [answer if isinstance(answer, Prediction) else Failed(answer) for answer in answers]
-        return reply(Answer(lane.manifest.model, ask.release.version, ask.release.id, predictions))
-
     async def labels(self, request: Request) -> Reply:
-        lane = await self._champion()
-        labels = read_labels(request.body, lane.manifest.task)
+        lane = await self._answering.champion()
+        labels = read_labels(request.body, lane.manifest.task, request.kind, self._settings.key)
         await self._labels.store(labels)
         return reply({"stored": len(labels)})
 
     async def rows(self, request: Request) -> Reply:
-        lane = await self._champion()
+        lane = await self._answering.champion()
         name = request.path.removeprefix("/rows/")
         if name not in lane.sides:
             hint = did_you_mean(name, lane.sides)
@@ -100,16 +75,16 @@ class Routes:
         rows = signature.decode(request.body, self._settings.max_rows)
         if rows.bad:
             raise Rejection(422, next(iter(rows.bad.values())))
-        await asyncio.to_thread(self._records.store_rows, name, online_rows(side, rows.good))
-        self._residents.tell(AddRows(name, msgspec.Raw(signature.pack(rows.good))))
-        return reply({"stored": len(rows.good)})
+        good = list(rows.good) if not isinstance(rows.good, Table) else []  # JSON never comes as a table
+        await asyncio.to_thread(self._records.store_rows, name, online_rows(side, good))
+        self._residents.tell(AddRows(name, msgspec.Raw(signature.pack(good))))
+        return reply({"stored": len(good)})
 
     async def live(self, request: Request) -> Reply:
         return reply({"live": True})
 
     async def ready(self, request: Request) -> Reply:
-        lane = self._residents.champion
-        ready = lane is not None and (lane.ready or (self._residents.previous or lane).ready)
+        ready = self._residents.ready
         return reply({"ready": ready}, status=200 if ready else 503)
 
     async def model(self, request: Request) -> Reply:
@@ -144,12 +119,6 @@ class Routes:
         if await asyncio.to_thread(self._records.changed_elsewhere):
             self._residents.tell(ReloadRows())
 
-    async def _champion(self) -> Lane:
-        lane = await self._residents.wait()
-        if lane is None:
-            raise rejection(503, "no-model", "no model is live yet", hint="keepfit release")
-        return lane
-
     def _told(self) -> dict[str, Any]:
         residents = self._residents
         told: dict[str, Any] = {"model": self._name, "version": None, "release": None, "previous": None}
@@ -183,15 +152,3 @@ def _described(column: Column) -> dict[str, Any]:
     kept = ("type", "at_least", "at_most", "levels")
     told = {key: value for key in kept if (value := getattr(column, key)) is not None}
     return {**told, "null": nullable(column)}
-
-
-def _merged(answers: Sequence[Prediction | Problem], bad: dict[int, Problem]) -> list[Prediction | Problem]:
-    """The answers of the good rows and the problems of the bad, in the order of the request."""
-    good = iter(answers)
-    return [bad[row] if row in bad else next(good) for row in range(len(answers) + len(bad))]
-
-
-def _none_good(answers: Sequence[Prediction | Problem]) -> Rejection:
-    if UNAVAILABLE in answers:
-        return Rejection(503, UNAVAILABLE)
-    return Rejection(422, next(answer for answer in answers if isinstance(answer, Problem)))

@@ -73,7 +73,7 @@ def run(
             gateway.listen_for_signals(end_with_parent)
             names = [_bracketed(settings.host), "localhost", "127.0.0.1"]
             access = Access(token_of(folder), names, port, exact=settings.hosts)
-            app = App(gateway.routes.table(), access, max_body=settings.max_body, seen=gateway.metrics.seen)
+            app = App(gateway.routes.table(), access, limits=settings.limits, seen=gateway.metrics.seen)
             await gateway.serve(HttpServer(app, sock), url, ready)
 
         runner.run(serve())

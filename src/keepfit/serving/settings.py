@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import msgspec
 
 from keepfit.core.clocks import duration
+
+
+class Limits(NamedTuple):
+    """What the endpoint takes upon itself."""
+
+    body: int = 16_000_000
+    """Bytes in one body."""
+    body_seconds: float = 30.0
+    """How long a client may take to send it."""
+    requests: int = 1024
+    """Requests being received or answered at once."""
 
 
 class ServeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -19,12 +32,23 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Rows in one request."""
     max_body: int = 16_000_000
     """Bytes in one request."""
+    max_requests: int = 1024
+    """Requests at once before the endpoint says 429."""
+    body_within: str = "30s"
+    """How long a client may take to send one request before the endpoint says 408."""
     max_waiting: int = 10_000
     """Rows waiting for an answer before the endpoint says 503."""
+    key: str | None = None
+    """Input column by which labels may be delivered (`{"key": ..., "label": ...}`), such as an order number."""
     hang: str = "10s"
     """How long the model may work on one batch before its process is ended and started anew."""
     patience: str = "2s"
     """How long requests wait for a champion that is restarting before the previous champion answers them."""
+
+    @property
+    def limits(self) -> Limits:
+        """What HTTP needs to know of these."""
+        return Limits(self.max_body, duration(self.body_within).total_seconds(), self.max_requests)
 
     @property
     def hang_seconds(self) -> float:

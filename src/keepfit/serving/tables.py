@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from keepfit.datasets.dataset import ColumnType
@@ -19,6 +20,9 @@ def table(types: Mapping[str, ColumnType], columns: Sequence[Sequence[Any]]) -> 
 
 
 def _series(name: str, type: ColumnType, values: Sequence[Any]) -> pl.Series:
+    if isinstance(values, bytes):
+        dense = pl.Series(name, np.frombuffer(values, np.float64 if type == "number" else np.int64))
+        return dense.cast(DTYPES[type]) if type in _PACKED else dense
     packed = _PACKED.get(type)
     if packed is None:
         return pl.Series(name, values, dtype=DTYPES[type])
