@@ -93,9 +93,7 @@ class Running:
             )
         assert self.process.stdin and self.process.stdout
         with contextlib.suppress(BrokenPipeError):
-            self.process.stdin.write(
-                msgspec.json.encode(self._job) + b"\n"
-            )  # no argument: it may hold a password
+            self.process.stdin.write(msgspec.json.encode(self._job) + b"\n")  # no argument: it may hold a password
             self.process.stdin.flush()
         line = self.process.stdout.readline()
         told = msgspec.json.decode(line, type=_Told) if line else _Told(message="the endpoint ended while starting")
