@@ -92,7 +92,7 @@ class ObjectsSuite:
         assert objects.put(source, like=likes[-1]) == likes[-1]
         assert read(objects, likes[-1]) == first
 
-    @settings(max_examples=10, deadline=None)
+    @settings(_LAWS, max_examples=10)
     @given(st.data())
     def test_versions_can_be_deleted_in_any_order(
         self, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
