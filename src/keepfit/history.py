@@ -79,7 +79,7 @@ def _window(fact: Fact) -> str:
 
 def _files(fact: Fact) -> str:
     """What changed in a dataset's files."""
-    return ", ".join(f"{n:,} {what}" for what, n in fact.body["changed"].items() if n) + " files"
+    return ", ".join(f"{n:,} {what}" for what, n in fact.body["changed"].items() if n) or "nothing changed"
 
 
 def _run(fact: Fact) -> str:
@@ -101,7 +101,7 @@ _TEXTS: dict[str, Callable[[Fact], str]] = {
     "outcome": lambda f: f"{f.body['ending']}: {f.body['note']}",
     "change": lambda f: f"{f.body['text']} (now {short(f.body['to'])})",
     "run": _run,
-    "data": lambda f: f"version {f.body['number']}, {f.body['bytes']:,} bytes: {_files(f)}",
-    "return": lambda f: f"version {f.body['number']} again: {_files(f)}",
+    "data": lambda f: f"version {f.body['number']}, {f.body['bytes']:,} bytes; files: {_files(f)}",
+    "return": lambda f: f"version {f.body['number']} again; files: {_files(f)}",
     "replayed": lambda f: f"{f.body['served']:,} served, {f.body['failed']:,} failed",
 }

@@ -98,6 +98,8 @@ def _point(home: Home, datasets: Sequence[Dataset], word: str, name: str, told: 
         return _version(home, datasets, resolve_version(home, f"{name}@{word.removeprefix('@')}"))
     if _numbered(word) or (word.startswith("data-") and home.ledger.get(word)):
         return _version(home, datasets, resolve_version(home, word))
+    if not name and (word == NOW or re.fullmatch(r"@?-?\d+", word)):
+        raise UsageError(f"`{word}` is a version, but of what?", hint="keepfit data diff 1 2 flights")
     source, dataset = choose(home, datasets, [name if name and word == NOW else word])[0]
     now = working(home, source, told=told)
     if now.tree is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -164,5 +163,7 @@ def _write(objects: Objects, file: File, target: IO[bytes]) -> None:
 
 
 def _no_version(home: Home, name: str, reference: str) -> NotFound:
-    known: Iterable[str] = versioned(home)
-    return NotFound(f"`{reference}` has no version", hint=did_you_mean(name, known) or f"keepfit data add {name}")
+    near = did_you_mean(name, versioned(home)) or ""
+    return NotFound(
+        f"`{reference}` has no version", hint=near if near.startswith("did") else f"keepfit data add {name}"
+    )

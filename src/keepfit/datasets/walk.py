@@ -18,6 +18,7 @@ Stamp = tuple[str, int, int, int, int]
 """A file as the file system tells of it: name, size, mtime and ctime in ns, inode."""
 SKIPPED = frozenset([FOLDER, ".git"])
 """Folders that are never data."""
+_AWAY = "take it out of the folder, or name the files by a glob that does not match it"
 
 
 class Listing(NamedTuple):
@@ -102,7 +103,7 @@ class _Walker:
                         self._link(entry, _joined(shown_path, entry.name), states, above, files, below)
                     elif self._takes(entry.name, states):
                         place = _joined(shown_path, entry.name)
-                        raise _refused(place, "is neither a file nor a folder", hint=f"rm '{shown(place)}'")
+                        raise _refused(place, "is neither a file nor a folder", hint=_AWAY)
         except OSError as problem:
             raise unreadable(os.path.relpath(problem.filename or path, self._root), problem) from problem
         files = [f for f in files if not is_part(f[0])] if takes_all else files
@@ -139,17 +140,19 @@ class _Walker:
         target = os.path.realpath(entry.path)
         if not self.contains(target):
             if takes or os.path.isdir(target):
-                raise _refused(place, "is a link that leads out of the project", hint=f"cp -rL '{shown(place)}' ...")
+                raise _refused(
+                    place, "is a link that leads out of the project", hint="put a copy in its place, or take it away"
+                )
         elif os.path.isdir(target):
             here = os.path.realpath(os.path.dirname(entry.path))
             if after and (target in above or here == target or here.startswith(target + "/")):
-                raise _refused(place, "is a link that leads back to a folder it is in", hint=f"rm '{shown(place)}'")
+                raise _refused(place, "is a link that leads back to a folder it is in", hint=_AWAY)
             below.append((entry.name, True))
         elif takes:
             if not os.path.exists(target):
-                raise _refused(place, "is a link that leads nowhere", hint=f"rm '{shown(place)}'")
+                raise _refused(place, "is a link that leads nowhere", hint=_AWAY)
             if not os.path.isfile(target):
-                raise _refused(place, "is a link to what is no file", hint=f"rm '{shown(place)}'")
+                raise _refused(place, "is a link to what is no file", hint=_AWAY)
             stat = os.stat(target)
             files.append((entry.name, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino))
 
