@@ -380,7 +380,7 @@ def test_what_was_acknowledged_survives_a_crash_of_the_server(tmp_path: Path) ->
                 time.sleep(0.05)
 
     def wait_for_more() -> None:
-        before, until = sum(told.values()), time.monotonic() + 40
+        before, until = sum(told.values()), time.monotonic() + 120
         while sum(told.values()) < before + 20:
             assert time.monotonic() < until, "nobody writes any more"
             time.sleep(0.01)
