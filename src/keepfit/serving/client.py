@@ -18,11 +18,12 @@ class Client:
     Nothing is ever sent twice: a request whose connection breaks raises ServingError.
     """
 
-    def __init__(self, url: str, token: str, connections: int = 64) -> None:
+    def __init__(self, url: str, token: str, connections: int = 64, *, kind: str = "application/json") -> None:
+        """`kind` is the media type of all bodies."""
         at = urlsplit(url)
         self._url = url
         self._host, self._port = at.hostname or "", at.port or 80
-        lines = {"Host": at.netloc, **headers(token)}
+        lines = {"Host": at.netloc, **headers(token), "Content-Type": kind}
         self._head = "".join(f"{name}: {value}\r\n" for name, value in lines.items()).encode()
         self._idle: deque[_Connection] = deque()
         self._free = asyncio.Semaphore(connections)

@@ -191,14 +191,14 @@ def reply(value: Any, *, status: int = 200) -> Reply:
 
 def refusal(problem: Rejection, told: Any = None) -> Reply:
     """The answer that says what is wrong, in these words or in ours."""
-    headers: tuple[tuple[bytes, bytes], ...] = (JSON,)
+    headers = [JSON]
     if problem.status in (429, 503):
-        headers = (JSON, (b"retry-after", b"1"))
+        headers.append((b"retry-after", b"1"))
     elif problem.status == 401:
-        headers = (JSON, (b"www-authenticate", b"Bearer"))
-    elif problem.status in (408, 413):  # the rest of the body is not wanted
-        headers = (JSON, (b"connection", b"close"))
-    return Reply(problem.status, _encode(_Error(problem.problem) if told is None else told), headers)
+        headers.append((b"www-authenticate", b"Bearer"))
+    if problem.status in (408, 413, 429):  # the rest of the body is not wanted
+        headers.append((b"connection", b"close"))
+    return Reply(problem.status, _encode(_Error(problem.problem) if told is None else told), tuple(headers))
 
 
 class _Error(msgspec.Struct, frozen=True):

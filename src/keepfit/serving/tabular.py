@@ -18,6 +18,7 @@ class Tabular:
 
     def __init__(self, columns: Mapping[str, Column]) -> None:
         self._columns = dict(columns)
+        self._names = set(columns)
         self._numbers = [name for name, column in columns.items() if column.type == "number"]
         bounds = [(columns[name].at_least, columns[name].at_most) for name in self._numbers]
         self._low = np.array([-math.inf if low is None else low for low, _ in bounds])[:, None]
@@ -25,7 +26,7 @@ class Tabular:
 
     def pack(self, frame: pl.DataFrame) -> Table | None:
         """The table packed; None when anything in it is not as it should be. NaN is a missing value."""
-        if frame.width != len(self._columns) or any(name not in frame.columns for name in self._columns):
+        if set(frame.columns) != self._names:
             return None
         numbers = self._pack_numbers(frame)
         if numbers is None:
@@ -43,10 +44,11 @@ class Tabular:
     def _pack_numbers(self, frame: pl.DataFrame) -> dict[str, Packed] | None:
         if not self._numbers:
             return {}
-        some = frame.select(self._numbers)
-        if not all(dtype.is_numeric() for dtype in some.dtypes):
+        some = frame[self._numbers]  # not `select`, which plans a query
+        kinds = set(some.dtypes)
+        if not all(kind.is_numeric() for kind in kinds):
             return None
-        if any(dtype != pl.Float64 for dtype in some.dtypes):
+        if kinds != {pl.Float64}:
             some = some.cast(pl.Float64)
         block = some.to_numpy(order="fortran").T
         if np.isinf(block).any() or (block < self._low).any() or (block > self._high).any():
