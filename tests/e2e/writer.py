@@ -1,6 +1,6 @@
 """Writes facts, names and objects in a project's stores from several threads; says what has been acknowledged.
 
-python writer.py FOLDER ROUND     one line per acknowledged thing: `fact ID`, `name NAME ID`, `object DIGEST`
+python writer.py FOLDER ROUND     one line per acknowledged thing: `fact ID TIME` or `object DIGEST TIME`
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def main(folder: Path, round: str) -> None:
 
     def acknowledge(text: str) -> None:
         with say:
-            os.write(1, f"{text}\n".encode())
+            os.write(1, f"{text} {time.monotonic()}\n".encode())
 
     def write(number: int) -> None:
         for count in range(100_000):
