@@ -30,6 +30,7 @@ from serving_kit import (
     predict,
     release,
     row,
+    sent,
     talk,
     until,
 )
@@ -352,12 +353,16 @@ def test_mlflow_is_told_what_is_wrong(
         (b"at,x,note,level,place\n1,1\n1,1,1,1,1,1,1\n", CSV, 400, "csv"),
         (b"{}", "text/plain", 415, "content-type"),
         (b"{}", "", 415, "content-type"),
-        (b" " * 1_000_001, ARROW, 413, "too-large"),
     ],
 )
 def test_wrong_tables_are_refused(running: Running, body: bytes, kind: str, status: int, code: str) -> None:
     answer = talk(running, "/predict", body, kind)
     assert (answer.status, answer.json["error"]["code"]) == (status, code), answer.body
+
+
+def test_a_body_that_is_too_large_is_refused_in_the_dialects_own_words(running: Running) -> None:
+    status, told = sent(running, b" " * 1_000_001, path="/invocations")
+    assert (status, told["error_code"], told["problem"]["code"]) == (413, "BAD_REQUEST", "too-large")
 
 
 def test_a_compressed_body_is_refused(running: Running) -> None:

@@ -173,6 +173,7 @@ def test_a_gateway_that_is_killed_loses_neither_log_nor_labels_nor_leaves_proces
             ask(running, "POST", "/labels", {"labels": labels})
             os.kill(running.process.pid, signal.SIGKILL)
             running.process.wait()
+            until(lambda: 0 in load.statuses)
 
         asyncio.run(load.during(kill))
         assert set(load.statuses) == {200, 0}

@@ -9,6 +9,10 @@ SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 
 ROWS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0)
 
 
+PREDICTING = ("/predict", "/invocations", "/infer")
+"""How the paths end whose answers are timed."""
+
+
 class Histogram:
     """Counts of observations by upper bound."""
 
@@ -47,7 +51,7 @@ class Metrics:
     def seen(self, path: str, status: int, seconds: float) -> None:
         """An answer went out."""
         self.requests[status] += 1
-        if path == "/predict":
+        if path.endswith(PREDICTING):
             self.latency.add(seconds)
 
     def drop(self, rows: int) -> None:

@@ -21,7 +21,7 @@ def read(signature: Signature, body: bytes, max_rows: int) -> Rows:
     """The rows of a stream; Rejection 400 when it is none, 413 when it has too many rows, 415 when it is compressed."""
     try:
         heads = list(batches(body))
-    except (ValueError, IndexError):
+    except ValueError:
         raise _unreadable() from None
     if any(head.rows < 0 or (head.dictionary and head.rows > len(body)) for head in heads):
         raise _unreadable()

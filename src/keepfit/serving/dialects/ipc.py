@@ -38,8 +38,9 @@ def batches(stream: bytes) -> Iterator[Batch]:
         message = _integer(head, 0, 4)
         header, kind = _field(head, message, 2), _field(head, message, 1)
         body = _field(head, message, 3)
-        if kind and header and head[kind] in (_DICTIONARY, _BATCH):
-            yield _batch(head, header + _integer(head, header, 4), head[kind] == _DICTIONARY)
+        about = _integer(head, kind, 1) if kind and header else 0
+        if about in (_DICTIONARY, _BATCH):
+            yield _batch(head, header + _integer(head, header, 4), about == _DICTIONARY)
         at += size + (_integer(head, body, 8) if body else 0)
     if at > len(stream):
         raise ValueError("the last message is cut")

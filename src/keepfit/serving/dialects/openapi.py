@@ -1,4 +1,4 @@
-"""GET /openapi.json: everything the endpoint answers, with the schema of the model that is live (OpenAPI 3.1)."""
+"""GET /openapi.json: what clients may ask of the endpoint, with the schema of the model that is live (OpenAPI 3.1)."""
 
 from __future__ import annotations
 
