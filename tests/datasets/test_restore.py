@@ -172,3 +172,10 @@ def test_an_original_that_could_be_written_through_is_not_linked(
         assert (tmp_path / name).read_text() == "content"
         assert (tmp_path / name).stat().st_nlink == links
     assert (tmp_path / "link").stat().st_mode & 0o222 == 0
+
+
+def test_a_path_from_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for path in ("file", "new/folder/file"):
+        place_files([Placing(path, None, lambda file: file.write(b"content"))])
+        assert Path(path).read_text() == "content"

@@ -252,7 +252,7 @@ def _place_batch(batch: Sequence[Placing], durable: bool) -> None:
     try:
         with _Disks() as disks:
             for path, original, write in batch:
-                folder = os.path.dirname(path)
+                folder = os.path.dirname(path) or "."
                 if folder not in folders:
                     folders |= _make_folders(folder)
                     disks.watch(folder)
@@ -278,7 +278,7 @@ def _make_folders(path: str) -> set[str]:
     """Make a folder; gives it and those whose entries are new, which are still to be synced."""
     found = [path]
     while not os.path.isdir(found[-1]):
-        found.append(os.path.dirname(found[-1]))
+        found.append(os.path.dirname(found[-1]) or ".")
     for folder in reversed(found):
         Path(folder).mkdir(exist_ok=True)
     return set(found)
