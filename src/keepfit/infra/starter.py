@@ -44,6 +44,8 @@ class Starter(msgspec.Struct, frozen=True, kw_only=True):
     dataset: str
     source: str
     found: Inferred
+    tests: str
+    """The folder of the tests."""
     tested: bool
     """Whether the tests can run here, so that a model may be held to them."""
 
@@ -81,7 +83,7 @@ def settings_text(starter: Starter) -> str:
         "parameters": "{ rate = 0.05, iterations = 100 }   # given to `train` by name",
     }
     check = _PLANS[starter.task] | {"p99": '{ at_most = "250ms" }'}
-    check["tests" if starter.tested else "# tests"] = '"tests"   # the folder with your own, run by pytest'
+    check["tests" if starter.tested else "# tests"] = f'"{starter.tests}"   # the folder with your own, run by pytest'
     return f"""\
 # Predicts {_told(starter.found.label)} from {starter.dataset}; keepfit walks this file top to bottom, and round again.
 model = "{starter.model}"
