@@ -9,7 +9,7 @@ import polars as pl
 
 from keepfit.core.errors import NotFound
 from keepfit.datasets.dataset import Dataset
-from keepfit.datasets.read import find_files, known_at, read_files
+from keepfit.datasets.read import collect, find_files, known_at, read_files
 from keepfit.features.join import align
 from keepfit.home import Home
 from keepfit.packages.load import load
@@ -34,13 +34,14 @@ def predict_file(home: Home, name: str, file: Path) -> pl.DataFrame:
     folder = home.folder / "pins" / live.package[:16]
     manifest = unpack(home, live.package, folder)
     asked = Dataset(name=file.name, source=str(file), columns=manifest.inputs)
-    rows = read_files([file], asked).collect()
+    rows = collect(read_files([file], asked), asked)
     sides = {s.name: align(rows, manifest.event_time, s, _known(home, s)) for s in manifest.sides}
     return rows.with_columns(_answers(load(folder).predict(rows, sides), manifest))
 
 
 def _known(home: Home, side: Dataset) -> pl.DataFrame:
-    return known_at(read_files(find_files(home.root, side), side), side, home.clock.now()).collect()
+    frame = read_files(find_files(home.root, side), side)
+    return collect(known_at(frame, side, home.clock.now()), side)
 
 
 def _answers(prediction: np.ndarray, manifest: Manifest) -> list[pl.Series]:

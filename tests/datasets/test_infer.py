@@ -194,7 +194,7 @@ def test_columns_without_use_are_left_out_with_a_reason(tmp_path: Path) -> None:
         ("a.csv", b"x,x\n1,2\n", "two columns called `x`"),
         ("a.csv", b"x;y\n1;2\n", "not separated by commas"),
         ("a.csv", b"5.1,3.5\n4.9,3.0\n", "holds values, not names"),
-        ("a.csv", b"x,y\n1,2,3\n", "cannot be read"),
+        ("a.csv", b"x,y\n1,2,3\n", "line 2 of `a.csv` has 3 fields"),
         ("a.csv", b"\x89PNG\r\n\x1a\n\x00\x00\xff\xfe,,\n\n", "cannot be read"),
         ("a.csv", b"x,y\nK\xf6ln,1\n", "cannot be read"),
         ("a.parquet", b"PAR1 no", "cannot be read"),

@@ -16,7 +16,8 @@ import polars as pl
 
 from keepfit.core.errors import DataError, NotFound, UsageError, did_you_mean
 from keepfit.datasets.dataset import SETTINGS, Column, ColumnType, Dataset
-from keepfit.datasets.read import DTYPES, MISSING, first_line, parse, read_files
+from keepfit.datasets.delimited import scan_delimited
+from keepfit.datasets.read import DTYPES, MISSING, broken, first_line, parse, read_files
 
 LABELS = ("label", "target", "y", "class", "outcome", "churn", "churned", "default", "fraud", "survived", "converted")
 """Names that a label goes by."""
@@ -65,7 +66,8 @@ def infer(path: Path, *, label: str | None = None) -> Inferred:
     try:
         return _infer(files, frame, label)
     except pl.exceptions.PolarsError as problem:
-        raise DataError(f"`{path.name}` cannot be read: {first_line(problem)}", where=str(path)) from problem
+        told = next(filter(None, map(broken, files)), None)
+        raise told or DataError(f"`{path.name}` cannot be read: {first_line(problem)}", where=str(path)) from problem
 
 
 def source_files(path: Path) -> list[Path]:
@@ -133,7 +135,7 @@ def _infer(files: list[Path], frame: pl.LazyFrame, wanted: str | None) -> Inferr
 def _scan(file: Path) -> pl.LazyFrame:
     try:
         if file.suffix == ".csv":
-            frame = pl.scan_csv(file, infer_schema=False, glob=False)
+            frame = scan_delimited(file, infer_schema=False)
             _check_header(file)
         elif file.suffix == ".parquet":
             frame = pl.scan_parquet(file, glob=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from keepfit.core.errors import NotEnoughData, UserCodeError
 from keepfit.datasets.contract import Kept, keep_contracts
 from keepfit.datasets.dataset import Dataset
 from keepfit.datasets.profile import profile
-from keepfit.datasets.read import known_at, naive, read_files
+from keepfit.datasets.read import collect, known_at, naive, places, read_files
 from keepfit.features.build import (
     Function,
     blame,
@@ -94,13 +93,14 @@ def tables(data: Path, spec: TrainSpec) -> tuple[pl.DataFrame, dict[str, pl.Data
 
     Raises ContractBroken, naming every broken promise, when a table breaks its contract.
     """
-    main, start = spec.main, spec.start
-    frame = _table(data, main, spec.known)
-    if main.event_time and start is not None:
-        frame = frame.filter(pl.col(main.event_time) >= naive(start))
-    rows = frame.collect()
-    sides = {side.name: _table(data, side, spec.known).collect() for side in spec.sides}
-    kept = keep_contracts([(main, rows), *((side, sides[side.name]) for side in spec.sides)])
+    main = spec.main
+
+    def told(dataset: Dataset, numbers: list[int]) -> list[str]:
+        return places(_table(data, dataset, spec, placed=True), _files(data, dataset), numbers)
+
+    rows = collect(_table(data, main, spec), main)
+    sides = {side.name: collect(_table(data, side, spec), side) for side in spec.sides}
+    kept = keep_contracts([(main, rows), *((side, sides[side.name]) for side in spec.sides)], told)
     rows = rows.filter(pl.col(main.label or "").is_not_null())
     if main.event_time:
         rows = rows.sort(main.event_time, maintain_order=True)
@@ -116,10 +116,16 @@ def encode(label: pl.Series, task: Task) -> tuple[Array, list[str] | None]:
     return np.array([number[level] for level in label], dtype=np.float64), levels
 
 
-def _table(data: Path, dataset: Dataset, known: datetime | None) -> pl.LazyFrame:
-    files = sorted(p for p in (data / dataset.name).rglob("*") if p.is_file())
-    frame = read_files(files, dataset)
-    return known_at(frame, dataset, known) if known else frame
+def _files(data: Path, dataset: Dataset) -> list[Path]:
+    return sorted(p for p in (data / dataset.name).rglob("*") if p.is_file())
+
+
+def _table(data: Path, dataset: Dataset, spec: TrainSpec, *, placed: bool = False) -> pl.LazyFrame:
+    frame = read_files(_files(data, dataset), dataset, placed=placed)
+    frame = known_at(frame, dataset, spec.known) if spec.known else frame
+    if dataset is spec.main and dataset.event_time and spec.start is not None:
+        frame = frame.filter(pl.col(dataset.event_time) >= naive(spec.start))
+    return frame
 
 
 def _first_test_row(rows: pl.DataFrame, spec: TrainSpec) -> int:
