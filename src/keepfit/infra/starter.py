@@ -75,10 +75,11 @@ class Starter(msgspec.Struct, frozen=True, kw_only=True):
 
 def settings_text(starter: Starter) -> str:
     """keepfit.toml in the order of the loop."""
+    test = "the newest rows" if starter.found.event_time else "drawn by seed from all rows"
     train = {
         "features": f'"{starter.module}:features"',
         "fit": f'"{starter.module}:train"',
-        "test": f'"{_test_period(starter.found)}"   # the newest rows, never learned from',
+        "test": f'"{_test_period(starter.found)}"   # {test}, never learned from',
         "seed": "0",
         "parameters": "{ rate = 0.05, iterations = 100 }   # given to `train` by name",
     }

@@ -1,4 +1,8 @@
-"""The training step, run in a process of its own: tables -> features -> fitted model, tested on the newest rows."""
+"""The training step, run in a process of its own: tables -> features -> fitted model, tested on rows it has not seen.
+
+With an event time the test is the newest rows. Without one the order of the rows means nothing - files are often sorted
+by what is to be predicted - and the test is drawn from all of them.
+"""
 
 from __future__ import annotations
 
@@ -35,6 +39,8 @@ from keepfit.runs.child import run_step
 from keepfit.runs.log import Log
 
 GOLDEN_ROWS = 100
+FEWEST = 5
+"""Rows of either answer, yes and no, that a test must have."""
 PREDICTION = "keepfit prediction"
 TRUTH = "keepfit truth"
 SIDE = "keepfit side "
@@ -58,6 +64,7 @@ def train(folder: Path) -> None:
     inputs = rows.select(list(spec.main.inputs))
     features = build_features(make, spec.main.name, {**sides, spec.main.name: inputs})
     truth, levels = encode(rows[spec.main.label or ""], spec.task)
+    _refuse_one_sided(truth[cut:], spec)
     with Log(folder) as log:
         model, pandas, own = _fit(fit, features.head(cut), truth[:cut], levels, spec, code, log)
     name, content = formats.dump(model, spec.trust, pickle=spec.pickle)
@@ -89,7 +96,7 @@ def train(folder: Path) -> None:
 
 
 def tables(data: Path, spec: TrainSpec) -> tuple[pl.DataFrame, dict[str, pl.DataFrame], list[Kept]]:
-    """The labelled main rows of the window in order of time, the side datasets aligned to them, the contracts kept.
+    """The labelled main rows of the window as they are learned and tested, the side datasets aligned, the contracts kept.
 
     Raises ContractBroken, naming every broken promise, when a table breaks its contract.
     """
@@ -101,10 +108,16 @@ def tables(data: Path, spec: TrainSpec) -> tuple[pl.DataFrame, dict[str, pl.Data
     rows = collect(_table(data, main, spec), main)
     sides = {side.name: collect(_table(data, side, spec), side) for side in spec.sides}
     kept = keep_contracts([(main, rows), *((side, sides[side.name]) for side in spec.sides)], told)
-    rows = rows.filter(pl.col(main.label or "").is_not_null())
-    if main.event_time:
-        rows = rows.sort(main.event_time, maintain_order=True)
+    rows = _ordered(rows, main, spec.seed).filter(pl.col(main.label or "").is_not_null())
     return rows, {s.name: align(rows, main.event_time, s, sides[s.name]) for s in spec.sides}, kept
+
+
+def _ordered(rows: pl.DataFrame, main: Dataset, seed: int) -> pl.DataFrame:
+    """In order of time; without one by lot, which stays the same for a row when others are added below it."""
+    if main.event_time:
+        return rows.sort(main.event_time, maintain_order=True)
+    lots = np.random.default_rng(seed).random(rows.height)
+    return rows[np.argsort(lots, kind="stable")]
 
 
 def encode(label: pl.Series, task: Task) -> tuple[Array, list[str] | None]:
@@ -134,10 +147,23 @@ def _first_test_row(rows: pl.DataFrame, spec: TrainSpec) -> int:
     return int((rows[spec.main.event_time] < naive(spec.test_from)).sum())
 
 
+def _refuse_one_sided(truth: Array, spec: TrainSpec) -> None:
+    """Nothing can be judged by a test with one answer only."""
+    if spec.task == "regression":
+        return
+    levels, counts = np.unique(truth, return_counts=True)
+    hint = "widen `test` under [train] in keepfit.toml"
+    if len(levels) < 2:
+        raise NotEnoughData(f"all {len(truth):,} test rows have the same label", hint=hint)
+    if spec.task == "binary" and counts.min() < FEWEST:
+        rare = str(bool(levels[counts.argmin()])).lower()
+        raise NotEnoughData(f"only {counts.min()} of {len(truth):,} test rows have the label `{rare}`", hint=hint)
+
+
 def _training_rows(
     rows: pl.DataFrame, sides: dict[str, pl.DataFrame], cut: int
 ) -> tuple[pl.DataFrame, dict[str, pl.DataFrame], int]:
-    """The rows before the test, and where the newest of them, as large a share as the test had, begin."""
+    """The rows before the test, and where the last of them, as large a share as the test had, begin."""
     share = (rows.height - cut) / max(rows.height, 1)
     return rows.head(cut), {name: side.head(cut) for name, side in sides.items()}, cut - round(cut * share)
 
