@@ -96,7 +96,7 @@ def train(folder: Path) -> None:
 
 
 def tables(data: Path, spec: TrainSpec) -> tuple[pl.DataFrame, dict[str, pl.DataFrame], list[Kept]]:
-    """The labelled main rows of the window as they are learned and tested, the side datasets aligned, the contracts kept.
+    """The labelled rows of the window as they are learned and tested, the side datasets aligned, the contracts kept.
 
     Raises ContractBroken, naming every broken promise, when a table breaks its contract.
     """
