@@ -7,7 +7,6 @@ from pathlib import Path
 
 from keepfit.project import home, load_project
 
-
 TOML = """
 model = "shop"
 [data.sales]
