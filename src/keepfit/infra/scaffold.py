@@ -10,7 +10,7 @@ import shutil
 import sys
 from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from keepfit.core.digests import digest_file
 from keepfit.core.errors import DataError, UsageError
@@ -24,8 +24,17 @@ _LIBRARIES = {"conftest", "joblib", "keepfit", "numpy", "pandas", "polars", "pyt
 _GLOB = re.compile(r"[*?\[\]]")
 
 
-def scaffold(data: Path, folder: Path, *, label: str | None = None, name: str | None = None) -> list[Path]:
-    """Start a project in `folder` for the data at `data` (a file, a folder or a glob); gives the files written.
+class Started(NamedTuple):
+    """A project that was started."""
+
+    written: list[Path]
+    copies: dict[Path, Path]
+    """Data that were copied into the project: copy -> original."""
+    starter: Starter
+
+
+def scaffold(data: Path, folder: Path, *, label: str | None = None, name: str | None = None) -> Started:
+    """Start a project in `folder` for the data at `data` (a file, a folder or a glob); tells what was written.
 
     Data outside the folder are copied into it. Nothing of the user's is overwritten: raises
     UsageError naming the files that are in the way; and what `keepfit.datasets.infer.infer`
@@ -62,7 +71,7 @@ def scaffold(data: Path, folder: Path, *, label: str | None = None, name: str | 
         write_file(target, partial(_copy, origin))
     for target, text in texts.items():
         write_file(target, text.encode())
-    return [*copies, *texts]
+    return Started([*copies, *texts], copies, starter)
 
 
 def _source(here: Path, files: list[Path], folder: Path, dataset: str) -> tuple[str, dict[Path, Path]]:

@@ -58,6 +58,15 @@ class Starter(msgspec.Struct, frozen=True, kw_only=True):
         """The columns that are known when a prediction is asked for."""
         return {n: c for n, c in self.found.columns.items() if n != self.found.label}
 
+    def use(self, name: str) -> str:
+        """What becomes of a column."""
+        column = self.found.columns[name]
+        if column.role:
+            return column.role
+        if any(name in columns for columns in self.lists.values()):
+            return "feature"
+        return "not used: an id" if column.unique else "not used: free text"
+
     @property
     def lists(self) -> dict[str, list[str]]:
         """The columns a model learns from, by kind: no free text, no ids."""
