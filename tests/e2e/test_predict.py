@@ -10,8 +10,9 @@ import pytest
 
 from keepfit import steps
 from keepfit.cli.run import run
-from keepfit.core.errors import ContractBroken, DataError
+from keepfit.core.errors import ContractBroken, DataError, NotFound
 from keepfit.infra.scaffold import scaffold
+from keepfit.models.model import find_model
 from keepfit.predicting import predict_file
 from keepfit.project import home, load_project
 
@@ -45,6 +46,9 @@ def test_a_file_is_predicted_as_the_endpoint_would(tmp_path: Path, capsys: pytes
         predict_file(kept, "shop", rows_file(good, [[1, 0.5, "a"], [-1, 0.5, "a"]]))
     with pytest.raises(DataError, match=r"`new\.csv` has no rows"):
         predict_file(kept, "shop", rows_file(good, []))
+    with pytest.raises(NotFound) as caught:
+        find_model(kept, "shop", "shop@99")
+    assert (caught.value.message, caught.value.hint) == ("there is no version 99 of `shop`", "versions: 1")
     kept.ledger.close()
 
     assert run("predict", [str(good), "--project", str(root), "--out", str(tmp_path / "no" / "o.csv")]) == 2

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from keepfit.cli.report import Report, table
+from keepfit.core.errors import visible
 from keepfit.infra.scaffold import Started, scaffold
 
 
@@ -24,7 +25,7 @@ def run(options: Namespace) -> Report:
         "copied": {str(copy): str(origin) for copy, origin in started.copies.items()},
         "columns": columns,
     }
-    shown = [[_printable(str(c)) for c in column.values()] for column in columns]
+    shown = [[visible(str(c)) for c in column.values()] for column in columns]
     lines = [
         table(("column", "type", "use", ""), shown),
         "",
@@ -49,7 +50,3 @@ def _told(started: Started) -> Iterator[str]:
         yield f"copied {origin} to {path}: the copy is what is read from now on" if origin else f"wrote {path}"
     if started.starter.tests != "tests":
         yield f"`tests` holds files of others: yours are in `{started.starter.tests}`"
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else " " for c in text)

@@ -39,7 +39,7 @@ class Progress:
     def show(self, text: str) -> None:
         """Replace the line."""
         if self.watched:
-            width = shutil.get_terminal_size().columns - 1  # a line that wraps is not taken back by \\r
+            width = shutil.get_terminal_size().columns - 1  # a line that wraps is not taken back by \r
             print(f"\r\x1b[K{text[:width]}", end="", file=sys.stderr, flush=True)
             self._shown = True
 

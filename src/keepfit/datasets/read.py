@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from keepfit.core.clocks import duration, utc
-from keepfit.core.errors import DataError, did_you_mean
+from keepfit.core.errors import DataError, did_you_mean, visible
 from keepfit.datasets.dataset import ColumnType, Dataset
 from keepfit.datasets.delimited import broken_line, lines_of, scan_delimited, short_line
 from keepfit.datasets.source import no_files, source_of
@@ -186,7 +186,7 @@ def _refuse_wrong_types(raw: pl.LazyFrame, casts: dict[str, pl.Expr], file: Path
             more = f" (and {count - 1:,} more rows are wrong)" if count > 1 else ""
             raise DataError(
                 f"column `{name}` of `{file.name}` is declared {dataset.columns[name].type}, "
-                f"but {place} holds `{value}`{more}",
+                f"but {place} holds `{visible(str(value))}`{more}",
                 where=f"{file}, {place}, column {name}",
                 hint=f"mend the file, or declare `{name}` otherwise under [data.{dataset.name}] in keepfit.toml",
             )
