@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+from msgspec.structs import replace
 
-from keepfit.core.errors import NotFound
-from keepfit.datasets.dataset import Dataset
-from keepfit.datasets.read import find_files, known_at, read_files
+from keepfit.core.errors import DataError, NotFound
+from keepfit.datasets.contract import keep_contracts
+from keepfit.datasets.dataset import Column, Dataset
+from keepfit.datasets.read import collect, find_files, known_at, places, read_files
 from keepfit.features.join import align
 from keepfit.home import Home
 from keepfit.packages.load import load
@@ -17,14 +20,18 @@ from keepfit.packages.package import Manifest
 from keepfit.packages.unpack import unpack
 from keepfit.releases.release import champion
 
+INPUT = " (input)"
+"""What the name of an input gets when an answer has the same, as in the prediction log."""
+
 
 def predict_file(home: Home, name: str, file: Path) -> pl.DataFrame:
     """The rows of a Parquet or CSV file with the champion's answers beside them.
 
     A `prediction` column is added: the probability of the positive class, the value, or the
-    most likely level with a `probability of <level>` column for each. Runs the package's code
-    in this process. Raises NotFound when nothing is in production, DataError for a file that
-    does not hold what the model needs.
+    most likely level with a `probability of <level>` column for each; an input of such a name
+    is then called `prediction (input)`. Runs the package's code in this process. Raises NotFound
+    when nothing is in production, DataError for a file that does not hold what the model needs,
+    ContractBroken for rows that the endpoint would not take.
     """
     live = champion(home, name)
     if live is None:
@@ -34,13 +41,37 @@ def predict_file(home: Home, name: str, file: Path) -> pl.DataFrame:
     folder = home.folder / "pins" / live.package[:16]
     manifest = unpack(home, live.package, folder)
     asked = Dataset(name=file.name, source=str(file), columns=manifest.inputs)
-    rows = read_files([file], asked).collect()
+    rows = collect(read_files([file], asked), asked)
+    if rows.is_empty():
+        raise DataError(f"`{file.name}` has no rows", where=str(file))
+    keep_contracts(
+        [(replace(asked, columns=row_contract(asked.columns)), rows)],
+        lambda _, numbers: places(read_files([file], asked, placed=True), [file], numbers),
+    )
     sides = {s.name: align(rows, manifest.event_time, s, _known(home, s)) for s in manifest.sides}
-    return rows.with_columns(_answers(load(folder).predict(rows, sides), manifest))
+    answers = _answers(load(folder).predict(rows, sides), manifest)
+    taken = {a.name: f"{a.name}{INPUT}" for a in answers if a.name in rows.columns}
+    return rows.rename(taken).with_columns(answers)
+
+
+def row_contract(columns: Mapping[str, Column]) -> dict[str, Column]:
+    """What the endpoint holds each row to; promises about a whole table are none of it."""
+    return {
+        name: Column(
+            type=c.type,
+            role=c.role if c.role == "event time" else None,
+            at_least=c.at_least,
+            at_most=None if c.type == "category" else c.at_most,
+            levels=c.levels,
+            missing=0.0 if c.missing == 0 else None,
+        )
+        for name, c in columns.items()
+    }
 
 
 def _known(home: Home, side: Dataset) -> pl.DataFrame:
-    return known_at(read_files(find_files(home.root, side), side), side, home.clock.now()).collect()
+    frame = read_files(find_files(home.root, side), side)
+    return collect(known_at(frame, side, home.clock.now()), side)
 
 
 def _answers(prediction: np.ndarray, manifest: Manifest) -> list[pl.Series]:

@@ -15,7 +15,7 @@ import polars as pl
 from keepfit.alerting.alert import alert_history
 from keepfit.checks.judge import JudgeSpec
 from keepfit.core.clocks import utc
-from keepfit.datasets.read import find_files, read_files
+from keepfit.datasets.read import collect, find_files, read_files
 from keepfit.features.join import align
 from keepfit.home import Home
 from keepfit.models.metrics import Array
@@ -108,7 +108,7 @@ def first_model_says(project: Project, home: Home, rows: pl.DataFrame) -> Array:
     first = list_releases(home, project.name)[-1]
     main = project.main
     inputs = inputs_of(rows, main)
-    sides = {s.name: read_files(find_files(home.root, s), s).collect() for s in project.sides}
+    sides = {s.name: collect(read_files(find_files(home.root, s), s), s) for s in project.sides}
     joined = [align(inputs, main.event_time, s, sides[s.name]).to_struct(f"{SIDE}{s.name}") for s in project.sides]
     buffer = io.BytesIO()
     inputs.with_columns(*joined, pl.lit(0.0).alias(PREDICTION), pl.lit(0.0).alias(TRUTH)).write_parquet(buffer)

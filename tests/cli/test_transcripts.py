@@ -64,6 +64,19 @@ def test_errors_are_json_too(tmp_path: Path) -> None:
     assert told["hint"].startswith("keepfit init")
 
 
+def test_the_demo_does_not_mix_with_other_things(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("mine")
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "keepfit.toml").write_text('model = "shop"\n[data.sales]\n')
+    for folder, told in (("mine", "`notes.txt`, which is not the demo's"), ("shop", "a project that is not the demo")):
+        done = keepfit("demo", "--to", folder, cwd=tmp_path)
+        assert done.returncode == 2
+        assert f"`{folder}` holds {told}" in done.stderr
+    assert len(list(tmp_path.rglob("*"))) == 4
+    assert "`--project` means nothing" in keepfit("demo", "--project", "shop", cwd=tmp_path).stderr
+
+
 def test_months_out_of_range(tmp_path: Path) -> None:
     done = keepfit("demo", "--months", "13", cwd=tmp_path)
     assert done.returncode == 2

@@ -31,6 +31,7 @@ def test_the_tree_in_the_docstring_names_every_class() -> None:
         ("trian", ["train", "tune", "check"], "did you mean `train`?"),
         ("carier", ["carrier", "carriers"], "did you mean `carrier` or `carriers`?"),
         ("zzz", ["b", "a", "a"], "known: `a`, `b`"),
+        ("churned", ["churned\r"], r"did you mean `churned\r`?"),
         ("zzz", [], None),
         ("zzz", [f"name{n}" for n in range(21)], None),
     ],

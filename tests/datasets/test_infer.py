@@ -194,13 +194,13 @@ def test_columns_without_use_are_left_out_with_a_reason(tmp_path: Path) -> None:
         ("a.csv", b"x,x\n1,2\n", "two columns called `x`"),
         ("a.csv", b"x;y\n1;2\n", "not separated by commas"),
         ("a.csv", b"5.1,3.5\n4.9,3.0\n", "holds values, not names"),
-        ("a.csv", b"x,y\n1,2,3\n", "cannot be read"),
+        ("a.csv", b"x,y\n1,2,3\n", "line 2 of `a.csv` has 3 fields"),
         ("a.csv", b"\x89PNG\r\n\x1a\n\x00\x00\xff\xfe,,\n\n", "cannot be read"),
         ("a.csv", b"x,y\nK\xf6ln,1\n", "cannot be read"),
         ("a.parquet", b"PAR1 no", "cannot be read"),
         ("a.parquet", b"", "cannot be read"),
         ("a.json", b"{}", "neither CSV nor Parquet"),
-        ("a.csv", b"from,y\n1,0\n2,1\n", "cannot be called `from`"),
+        ("a.csv", b"from,y\n1,0\n2,1\n", "no column to predict `y` from"),
         ("a.csv", b"x,y\n1,0\n2,0\n", "nothing to learn"),
         ("a.csv", b"y\n1\n0\n", "no column to predict `y` from"),
         ("a.csv", b"x,y\ninf,0\n2,1\n", "infinity"),
@@ -273,3 +273,26 @@ def test_whatever_is_inferred_can_be_read_and_is_kept(columns: list[list[str | N
                 continue
             assert found.columns.keys() | found.left_out.keys() == set(table.columns)
             assert not check_contract(read_files([path], dataset(found)), dataset(found))
+
+
+def test_a_column_with_the_name_of_a_setting_is_left_out_unless_it_is_the_label(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("from,x,y\n" + "".join(f"{i % 3},{i},{i % 2}\n" for i in range(9)))
+    found = infer(path)
+    assert set(found.columns) == {"x", "y"}
+    assert "setting" in found.left_out["from"]
+    with pytest.raises(DataError, match="label cannot be called `from`"):
+        infer(path, label="from")
+
+
+def test_what_gives_the_label_away_or_is_written_strangely_is_pointed_at(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    rows = [
+        f"{i % 7},{'' if i % 2 else 'moved'},{i % 2 + i / 1000},{i % 12 + 1}/25/2024,$1,{i % 2}\n" for i in range(200)
+    ]
+    path.write_text("x,reason,score,day,price,churned\n" + "".join(rows))
+    notes = infer(path).notes
+    assert "x" not in notes
+    assert all("almost perfectly" in notes[name] for name in ("reason", "score"))
+    assert "dates as text" in notes["day"]
+    assert "amounts as text" in notes["price"]

@@ -149,7 +149,7 @@ def data(tmp_path: Path) -> Path:
 
 def test_data_from_elsewhere_are_copied_below_the_project(tmp_path: Path, data: Path) -> None:
     root = tmp_path / "project"
-    written = scaffold(data, root, name="delay-1")
+    written = scaffold(data, root, name="delay-1").written
     assert [f.relative_to(root).as_posix() for f in written] == [
         "data/2024 Flights!.csv",
         "delay_1.py",
@@ -204,9 +204,19 @@ def test_nothing_is_overwritten(tmp_path: Path, data: Path) -> None:
     assert (root / "delay.py").read_text() == "mine"
 
 
+def test_a_model_is_not_held_to_the_tests_of_others(tmp_path: Path, data: Path) -> None:
+    root = tmp_path / "clone"
+    (root / "tests").mkdir(parents=True)
+    (root / "tests" / "test_others.py").write_text("def test_theirs(): assert False")
+    scaffold(data, root, name="delay")
+    assert load_project(root).check.tests == "delay_tests"
+    assert (root / "delay_tests" / "test_delay.py").exists()
+    assert [p.name for p in (root / "tests").iterdir()] == ["test_others.py"]
+
+
 def test_a_second_time_is_refused_but_a_killed_first_time_can_be_finished(tmp_path: Path, data: Path) -> None:
     root = tmp_path / "project"
-    written = scaffold(data, root)
+    written = scaffold(data, root).written
     with pytest.raises(UsageError, match=r"keepfit\.toml"):
         scaffold(data, root)
     before = {f: f.read_bytes() for f in written}

@@ -175,3 +175,18 @@ def test_what_is_sent_is_what_the_model_sees(data: st.DataObject) -> None:
     seen = table({n: c.type for n, c in columns.items()}, msgspec.msgpack.decode(packed))
     assert seen.rows() == [tuple(row) for row in rows]
     assert all(dtype != pl.Object for dtype in seen.dtypes)
+
+
+def test_names_that_json_escapes_are_read_as_all_others_are() -> None:
+    columns = {
+        'a "quoted" name': Column(type="integer"),
+        "back\\slash": Column(type="number"),
+        "plain": Column(type="text"),
+    }
+    signature, row = Signature(columns), {'a "quoted" name': 1, "back\\slash": 2.5, "plain": "x"}
+    for body in ({"rows": [row]}, {"columns": {name: [value] for name, value in row.items()}}):
+        assert signature.decode(msgspec.json.encode(body), 10).good == [(1, 2.5, "x")]
+    assert signature.frame(pl.DataFrame([row]), lambda row, name: "", 10).bad == {}
+    with pytest.raises(Rejection) as caught:
+        signature.decode(msgspec.json.encode({"rows": [row | {'a "quoted" name': "no"}]}), 10)
+    assert "quoted" in (caught.value.problem.path or "")

@@ -12,6 +12,7 @@ import numpy as np
 
 from keepfit.packages.load import load
 from keepfit.runs.child import run_step
+from keepfit.serving.signature import Signature
 
 SINGLE_ROWS = 100
 
@@ -34,6 +35,7 @@ def trial(folder: Path) -> None:
     started = time.perf_counter()
     scorer = load(folder / "package")
     loaded = time.perf_counter() - started
+    Signature(scorer.manifest.inputs)  # what the endpoint reads rows with: what it cannot read may not ship
     scorer.self_test()
     golden = scorer.golden()
     times = []

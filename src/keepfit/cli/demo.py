@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
+import sys
 from argparse import ArgumentParser, Namespace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,10 +30,22 @@ def arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> Report:
     if not 3 <= options.months <= 12:
         raise UsageError(f"`--months {options.months}` is not between 3 and 12", hint="keepfit demo --months 3")
+    if options.project != Path():
+        message = "`--project` means nothing here: the demo writes a project of its own"
+        raise UsageError(message, hint=f"keepfit demo --to {options.project}")
     progress = Progress()
     progress.note(f"writing the flights of New York 2013 as a project to {options.to}/")
     folder = write_project(options.to)
     until = datetime(2013 + options.months // 12, options.months % 12 + 1, 1, tzinfo=UTC)
     found = replay_and_review(folder, start=_START, until=until, port=options.port or 0)
-    after = f"\n\nthe project is in {folder}: cd {folder}, then keepfit status, keepfit why champion, keepfit up"
-    return Report(found.value, found.text + after)
+    command = f"{_command()} {{}} --project {shlex.quote(str(folder))}"
+    after = [f"  {command.format(words)}" for words in ("status", "why champion", "up")]
+    return Report(found.value, "\n".join([found.text, "", f"the project is in {folder}; go on with", *after]))
+
+
+def _command() -> str:
+    """How keepfit is called from here."""
+    if shutil.which("keepfit"):
+        return "keepfit"
+    here = Path(sys.argv[0])
+    return shlex.quote(str(here)) if here.name == "keepfit" else f"{shlex.quote(sys.executable)} -m keepfit"

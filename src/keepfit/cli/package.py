@@ -9,6 +9,7 @@ from keepfit import steps
 from keepfit.cli.check import report
 from keepfit.cli.opening import open_project
 from keepfit.cli.report import Progress, Report
+from keepfit.cli.target import refuse_target
 from keepfit.core.files import write_file
 from keepfit.models.model import find_model
 from keepfit.objects import read
@@ -20,6 +21,8 @@ def arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> Report:
+    if options.out:
+        refuse_target(options.out)
     project, home = open_project(options.project)
     model = find_model(home, project.name, options.model)
     progress = Progress()

@@ -10,9 +10,10 @@ import polars as pl
 
 from keepfit.cli.opening import open_project
 from keepfit.cli.report import Report, table
+from keepfit.cli.target import refuse_target
 from keepfit.core.errors import UsageError
 from keepfit.core.files import write_file
-from keepfit.predicting import predict_file
+from keepfit.predicting import INPUT, predict_file
 
 SHOWN = 20
 INPUTS = 5
@@ -29,16 +30,20 @@ def run(options: Namespace) -> Report:
         raise UsageError(
             f"`{options.out}` ends in neither .csv nor .parquet", hint="keepfit predict rows.csv --out out.csv"
         )
+    if options.out:
+        refuse_target(options.out)
     project, home = open_project(options.project)
     found = predict_file(home, project.name, options.rows)
+    moved = [c for c in found.columns if c.endswith(INPUT)]
+    note = "".join(f"\n`{c.removesuffix(INPUT)}` of the file is in column `{c}`" for c in moved)
     if options.out:
         write_file(options.out, _encoded(found, options.out.suffix))
         value = {"rows": found.height, "file": str(options.out)}
-        return Report(value, f"{found.height:,} rows predicted: {options.out}")
+        return Report(value, f"{found.height:,} rows predicted: {options.out}{note}")
     columns = _few(found.columns)
     shown = [tuple(_cell(v) for v in row) for row in found.head(SHOWN).select(columns).iter_rows()]
     more = f"\n... and {found.height - SHOWN:,} more rows: --out FILE writes them all" if found.height > SHOWN else ""
-    return Report(found.to_dicts(), table(columns, shown) + more)
+    return Report(found.to_dicts(), table(columns, shown) + more + note)
 
 
 def _encoded(rows: pl.DataFrame, suffix: str) -> bytes:

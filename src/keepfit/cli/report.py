@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -38,7 +39,8 @@ class Progress:
     def show(self, text: str) -> None:
         """Replace the line."""
         if self.watched:
-            print(f"\r\x1b[K{text[:160]}", end="", file=sys.stderr, flush=True)
+            width = shutil.get_terminal_size().columns - 1  # a line that wraps is not taken back by \r
+            print(f"\r\x1b[K{text[:width]}", end="", file=sys.stderr, flush=True)
             self._shown = True
 
     def note(self, text: str) -> None:

@@ -105,7 +105,12 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     choices = sorted(set(known))
     near = difflib.get_close_matches(word, choices, n=2, cutoff=0.6)
     if near:
-        return "did you mean " + " or ".join(f"`{c}`" for c in near) + "?"
+        return "did you mean " + " or ".join(f"`{visible(c)}`" for c in near) + "?"
     if choices and len(choices) <= 20:
-        return "known: " + ", ".join(f"`{c}`" for c in choices)
+        return "known: " + ", ".join(f"`{visible(c)}`" for c in choices)
     return None
+
+
+def visible(text: str) -> str:
+    """The text with what a terminal does not show, such as an end of line, escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -24,13 +25,16 @@ class Breakage(msgspec.Struct, frozen=True, kw_only=True):
     """What was found instead."""
     rows: int
     examples: list[tuple[int, Any]] = []
-    """The first rows that break it: row number (from 0) and value."""
+    """The first rows that break it: the row's index in the table, from 0, and value."""
 
-    @property
-    def told(self) -> str:
-        """What was found, with the first rows."""
-        first = ", ".join(f"row {row}: {value!r}" for row, value in self.examples[:3])
-        return f"{self.found}; {first}" if first else self.found
+    def told(self, places: Callable[[list[int]], list[str]]) -> str:
+        """What was found, with the first rows; `places` tells where they are."""
+        examples = self.examples[:3]
+        if not examples:
+            return self.found
+        told = places([row for row, _ in examples])
+        first = ", ".join(f"{place}: {value!r}" for place, (_, value) in zip(told, examples, strict=True))
+        return f"{self.found}; {first}"
 
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,9 +45,23 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     columns: int
 
 
-def keep_contracts(tables: Sequence[tuple[Dataset, pl.DataFrame]]) -> list[Kept]:
-    """Hold each table against its dataset's contract; ContractBroken, naming every broken promise, otherwise."""
-    broken = [f"  {d.name}.{b.column}: {b.rule}, but {b.told}" for d, t in tables for b in check_contract(t, d)]
+def numbered(_: Dataset, rows: list[int]) -> list[str]:
+    """Rows of a table by number, counted from 1."""
+    return [f"row {row + 1:,}" for row in rows]
+
+
+def keep_contracts(
+    tables: Sequence[tuple[Dataset, pl.DataFrame]], places: Callable[[Dataset, list[int]], list[str]] = numbered
+) -> list[Kept]:
+    """Hold each table against its dataset's contract; ContractBroken, naming every broken promise, otherwise.
+
+    `places` tells where rows of a dataset's table, counted from 0, are in its files.
+    """
+    broken = [
+        f"  {d.name}.{b.column}: {b.rule}, but {b.told(partial(places, d))}"
+        for d, t in tables
+        for b in check_contract(t, d)
+    ]
     if broken:
         raise ContractBroken(
             "the data breaks its contract:\n" + "\n".join(broken),

@@ -10,6 +10,7 @@ import msgspec
 import polars as pl
 
 from keepfit.datasets.dataset import Dataset
+from keepfit.datasets.delimited import scan_delimited
 from keepfit.datasets.read import DTYPES, parse
 
 
@@ -50,7 +51,7 @@ def scan_table(files: Sequence[Path], kind: str, dataset: Dataset | None = None)
 def _scan(file: Path, kind: str, dataset: Dataset | None) -> pl.LazyFrame:
     if kind == ".parquet":
         return pl.scan_parquet(file, glob=False)
-    return pl.scan_csv(file, infer_schema_length=None, glob=False, schema_overrides=_texts(dataset))
+    return scan_delimited(file, infer_schema_length=None, schema_overrides=_texts(dataset))
 
 
 def _texts(dataset: Dataset | None) -> dict[str, pl.DataType]:

@@ -16,7 +16,9 @@ import polars as pl
 
 from keepfit.core.errors import DataError, NotFound, UsageError, did_you_mean
 from keepfit.datasets.dataset import SETTINGS, Column, ColumnType, Dataset
-from keepfit.datasets.read import DTYPES, MISSING, first_line, parse, read_files
+from keepfit.datasets.delimited import scan_delimited
+from keepfit.datasets.read import DTYPES, MISSING, broken, first_line, parse, read_files
+from keepfit.datasets.suspect import suspect
 
 LABELS = ("label", "target", "y", "class", "outcome", "churn", "churned", "default", "fraud", "survived", "converted")
 """Names that a label goes by."""
@@ -65,7 +67,8 @@ def infer(path: Path, *, label: str | None = None) -> Inferred:
     try:
         return _infer(files, frame, label)
     except pl.exceptions.PolarsError as problem:
-        raise DataError(f"`{path.name}` cannot be read: {first_line(problem)}", where=str(path)) from problem
+        told = next(filter(None, map(broken, files)), None)
+        raise told or DataError(f"`{path.name}` cannot be read: {first_line(problem)}", where=str(path)) from problem
 
 
 def source_files(path: Path) -> list[Path]:
@@ -90,13 +93,15 @@ class _Facts(msgspec.Struct, frozen=True, kw_only=True):
 
 def _infer(files: list[Path], frame: pl.LazyFrame, wanted: str | None) -> Inferred:
     types, left_out = _types(frame, csv_files=files[0].suffix == ".csv")
-    for name in [*types, *left_out]:
-        if name in SETTINGS:
+    for name in set(types) & set(SETTINGS):
+        if name == wanted:
             raise DataError(
-                f"a column cannot be called `{name}`: under [data.NAME] that is a setting",
+                f"the label cannot be called `{name}`: under [data.NAME] that is a setting",
                 where=str(files[0]),
                 hint=f"rename `{name}` in the data",
             )
+        del types[name]
+        left_out[name] = "under [data.NAME] its name is a setting: rename it in the data"
     table = Dataset(name="data", source="", columns={n: Column(type=t) for n, t in types.items()})
     typed = read_files(files, table)
     rows = frame.select(pl.len()).collect().item()
@@ -116,6 +121,7 @@ def _infer(files: list[Path], frame: pl.LazyFrame, wanted: str | None) -> Inferr
         columns[time] = Column(type="timestamp", role="event time")
     if not columns.keys() - {label, time}:
         raise DataError(f"there is no column to predict `{label}` from", where=str(files[0]))
+    notes = notes | suspect(typed, columns, label, rows) | _misread(typed, columns, label)
     span, recent = _spread(typed, time, label) if time else (timedelta(), timedelta())
     return Inferred(
         files=files,
@@ -133,7 +139,7 @@ def _infer(files: list[Path], frame: pl.LazyFrame, wanted: str | None) -> Inferr
 def _scan(file: Path) -> pl.LazyFrame:
     try:
         if file.suffix == ".csv":
-            frame = pl.scan_csv(file, infer_schema=False, glob=False)
+            frame = scan_delimited(file, infer_schema=False)
             _check_header(file)
         elif file.suffix == ".parquet":
             frame = pl.scan_parquet(file, glob=False)
@@ -329,6 +335,29 @@ def _event_time(present: Sequence[str], columns: dict[str, Column], notes: dict[
         others = ", ".join(n for n in times if n != chosen)
         notes[chosen] = f"or is it {others}? What is known only later needs known_after"
     return chosen
+
+
+def _misread(typed: pl.LazyFrame, columns: dict[str, Column], label: str) -> dict[str, str]:
+    """Columns that are text because of how their values are written."""
+    texts = [n for n, c in columns.items() if c.type in ("text", "category") and n != label]
+    if not texts:
+        return {}
+    head = typed.select(texts).head(SAMPLE).collect()
+    found = {}
+    for name in texts:
+        values = head[name].drop_nulls()
+        for pattern, note in _WRITTEN.items():
+            if len(values) and values.str.contains(pattern).all():
+                found[name] = note
+    return found
+
+
+_AMOUNT = r"([$€£¥]\s*\d[\d.,]*|\d[\d.,]*\s*[$€£¥%]|\d{1,3}(,\d{3})+(\.\d+)?)"
+_WRITTEN = {
+    r"^\s*\d{1,2}[/.]\d{1,2}[/.](\d{2}|\d{4})\b": "dates as text: only 2024-12-31 is read as a date",
+    rf"^\s*[-(+]?\s*{_AMOUNT}\)?\s*$": "amounts as text: only 1234.5 is read as a number",
+}
+"""How text is written that a person meant otherwise."""
 
 
 def _spread(typed: pl.LazyFrame, time: str, label: str) -> tuple[timedelta, timedelta]:

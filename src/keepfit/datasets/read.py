@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
 import polars as pl
 
 from keepfit.core.clocks import duration, utc
-from keepfit.core.errors import DataError, did_you_mean
+from keepfit.core.errors import DataError, did_you_mean, visible
 from keepfit.datasets.dataset import ColumnType, Dataset
+from keepfit.datasets.delimited import broken_line, lines_of, scan_delimited, short_line
 from keepfit.datasets.source import no_files, source_of
 from keepfit.datasets.walk import walk
 
@@ -25,6 +27,7 @@ DTYPES: dict[ColumnType, pl.DataType] = {
 }
 MISSING = ("", "NA", "N/A", "nan", "NaN", "null", "None")
 """What CSV files write for a missing number, time or truth value; in text only the empty string is missing."""
+_FILE, _ROW = "keepfit file", "keepfit row"
 
 
 def find_files(root: Path, dataset: Dataset) -> list[Path]:
@@ -36,13 +39,49 @@ def find_files(root: Path, dataset: Dataset) -> list[Path]:
     return files
 
 
-def read_files(files: Sequence[Path], dataset: Dataset) -> pl.LazyFrame:
-    """The declared columns of all files, in order, each in its declared type.
+def read_files(files: Sequence[Path], dataset: Dataset, *, placed: bool = False) -> pl.LazyFrame:
+    """The declared columns of all files, in order, each in its declared type; with `placed`, what `places` needs too.
 
     Raises DataError for a file that cannot be read, a declared column that is missing, or
     values that are not what the column is declared to be (with file, row and value).
     """
-    return pl.concat([_read_file(file, dataset) for file in files])
+    tables = [_read_file(file, dataset) for file in files]
+    if placed:
+        tables = [
+            table.with_columns(pl.lit(i).alias(_FILE), pl.int_range(pl.len()).alias(_ROW))
+            for i, table in enumerate(tables)
+        ]
+    return pl.concat(tables)
+
+
+def collect(frame: pl.LazyFrame, dataset: Dataset) -> pl.DataFrame:
+    """The rows of files; DataError when they cannot be read after all."""
+    with reading(dataset):
+        return frame.collect()
+
+
+@contextlib.contextmanager
+def reading(dataset: Dataset) -> Iterator[None]:
+    """What polars raises of the dataset's files is a DataError."""
+    try:
+        yield
+    except (pl.exceptions.PolarsError, OSError) as problem:
+        raise DataError(f"`{dataset.name}` cannot be read: {first_line(problem)}", where=dataset.source) from problem
+
+
+def places(placed: pl.LazyFrame, files: Sequence[Path], rows: Sequence[int]) -> list[str]:
+    """Where rows (counted from 0) of a table that was read as `placed` are, in a person's words."""
+    found = placed.select(_FILE, _ROW).collect()[list(rows)].rows()
+    told = {i: _told(files[i], [row for file, row in found if file == i]) for i in {file for file, _ in found}}
+    several = len(files) > 1
+    return [f"{files[i].name}, {told[i][row]}" if several else told[i][row] for i, row in found]
+
+
+def _told(file: Path, rows: Sequence[int]) -> dict[int, str]:
+    """Row (from 0) -> the line that an editor shows of a CSV file, the row counted from 1 of another."""
+    if file.suffix != ".csv":
+        return {row: f"row {row + 1:,}" for row in rows}
+    return {row: f"line {line:,}" for row, line in lines_of(file, rows).items()}
 
 
 def known_at(frame: pl.LazyFrame, dataset: Dataset, now: datetime) -> pl.LazyFrame:
@@ -68,12 +107,12 @@ def _read_file(file: Path, dataset: Dataset) -> pl.LazyFrame:
         if file.suffix == ".parquet":
             raw = pl.scan_parquet(file, glob=False)
         elif file.suffix == ".csv":
-            raw = pl.scan_csv(file, infer_schema=False, glob=False)
+            raw = scan_delimited(file, infer_schema=False)
         else:
             raise DataError(f"`{file.name}` is neither Parquet nor CSV", where=str(file.parent))
         schema = raw.collect_schema()
     except (pl.exceptions.PolarsError, OSError) as problem:
-        raise DataError(f"`{file.name}` cannot be read: {first_line(problem)}", where=str(file)) from problem
+        raise _unreadable(file, problem) from problem
     for name in dataset.columns:
         if name not in schema:
             raise DataError(
@@ -127,23 +166,48 @@ def parse(column: pl.Expr, want: pl.DataType) -> pl.Expr:
 def _refuse_wrong_types(raw: pl.LazyFrame, casts: dict[str, pl.Expr], file: Path, dataset: Dataset) -> None:
     """A value lost in a cast is a wrong value, not a missing one: say which."""
     schema = raw.collect_schema()
-    doubtful = {n: c for n, c in casts.items() if schema[n] != DTYPES[dataset.columns[n].type]}
+    text = file.suffix == ".csv"
+    doubtful = {n: c for n, c in casts.items() if text or schema[n] != DTYPES[dataset.columns[n].type]}
     if not doubtful:
         return
     lost = {n: c.is_null() & pl.col(n).is_not_null() & _not_missing(n, schema[n]) for n, c in doubtful.items()}
+    last = schema.names()[-1]
     try:
-        counts = raw.select(e.sum().alias(n) for n, e in lost.items()).collect().row(0, named=True)
-    except pl.exceptions.PolarsError as problem:
-        raise DataError(f"`{file.name}` cannot be read: {first_line(problem)}", where=str(file)) from problem
+        found = raw.select(*(e.sum().alias(n) for n, e in lost.items()), pl.col(last).null_count().alias(_ROW))
+        counts = found.collect().row(0, named=True)
+        if counts.pop(_ROW) and text and len(schema) > 1 and (short := short_line(file, len(schema))):
+            raise _broken(file, *short)
+    except (pl.exceptions.PolarsError, OSError) as problem:
+        raise _unreadable(file, problem) from problem
     for name, count in counts.items():
         if count:
-            found = raw.select(name).with_row_index("row").filter(lost[name]).head(1).collect().row(0, named=True)
+            row, value = raw.select(name).with_row_index(_ROW).filter(lost[name]).head(1).collect().row(0)
+            place = _told(file, [row])[row]
+            more = f" (and {count - 1:,} more rows are wrong)" if count > 1 else ""
             raise DataError(
                 f"column `{name}` of `{file.name}` is declared {dataset.columns[name].type}, "
-                f"but row {found['row'] + 1} holds `{found[name]}` (and {count - 1:,} more rows are wrong)",
-                where=f"{file}, row {found['row'] + 1}, column {name}",
+                f"but {place} holds `{visible(str(value))}`{more}",
+                where=f"{file}, {place}, column {name}",
                 hint=f"mend the file, or declare `{name}` otherwise under [data.{dataset.name}] in keepfit.toml",
             )
+
+
+def _unreadable(file: Path, problem: Exception) -> DataError:
+    """What is wrong with a file that could not be read, with its line where that can be found."""
+    told = broken(file) if isinstance(problem, pl.exceptions.PolarsError) else None
+    return told or DataError(f"`{file.name}` cannot be read: {first_line(problem)}", where=str(file))
+
+
+def broken(file: Path) -> DataError | None:
+    """What is wrong with the first line of a CSV file that is not as its header says, if there is one."""
+    with contextlib.suppress(OSError):
+        if file.suffix == ".csv" and (found := broken_line(file)):
+            return _broken(file, *found)
+    return None
+
+
+def _broken(file: Path, line: int, what: str) -> DataError:
+    return DataError(f"line {line:,} of `{file.name}` {what}", where=f"{file}:{line}", hint="mend the file")
 
 
 def _not_missing(name: str, have: pl.DataType) -> pl.Expr:

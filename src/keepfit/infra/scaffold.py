@@ -10,7 +10,7 @@ import shutil
 import sys
 from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from keepfit.core.digests import digest_file
 from keepfit.core.errors import DataError, UsageError
@@ -24,8 +24,17 @@ _LIBRARIES = {"conftest", "joblib", "keepfit", "numpy", "pandas", "polars", "pyt
 _GLOB = re.compile(r"[*?\[\]]")
 
 
-def scaffold(data: Path, folder: Path, *, label: str | None = None, name: str | None = None) -> list[Path]:
-    """Start a project in `folder` for the data at `data` (a file, a folder or a glob); gives the files written.
+class Started(NamedTuple):
+    """A project that was started."""
+
+    written: list[Path]
+    copies: dict[Path, Path]
+    """Data that were copied into the project: copy -> original."""
+    starter: Starter
+
+
+def scaffold(data: Path, folder: Path, *, label: str | None = None, name: str | None = None) -> Started:
+    """Start a project in `folder` for the data at `data` (a file, a folder or a glob); tells what was written.
 
     Data outside the folder are copied into it. Nothing of the user's is overwritten: raises
     UsageError naming the files that are in the way; and what `keepfit.datasets.infer.infer`
@@ -39,19 +48,21 @@ def scaffold(data: Path, folder: Path, *, label: str | None = None, name: str | 
         raise UsageError(f"`{model}` is no name for a model", hint="use letters, digits, `-`, `_` and `.`")
     module = _identifier(model)
     source, copies = _source(here, found.files, folder, dataset)
+    module = f"{module}_model" if module in _LIBRARIES | sys.stdlib_module_names else module
     starter = Starter(
         model=model,
-        module=f"{module}_model" if module in _LIBRARIES | sys.stdlib_module_names else module,
+        module=module,
         dataset=f"{dataset}_data" if dataset == "pl" else dataset,
         source=source,
         found=found,
+        tests=_tests(folder, module),
         tested=importlib.util.find_spec("pytest") is not None,
     )
     if not starter.lists:
         raise DataError("there are only ids and free text to predict from", where=str(here))
     texts = {
         folder / f"{starter.module}.py": code_text(starter),
-        folder / "tests" / f"test_{starter.module}.py": test_text(starter),
+        folder / starter.tests / f"test_{starter.module}.py": test_text(starter),
         **({} if (folder / "conftest.py").exists() else {folder / "conftest.py": CONFTEST}),
         folder / FILE: settings_text(starter),
     }
@@ -60,7 +71,7 @@ def scaffold(data: Path, folder: Path, *, label: str | None = None, name: str | 
         write_file(target, partial(_copy, origin))
     for target, text in texts.items():
         write_file(target, text.encode())
-    return [*copies, *texts]
+    return Started([*copies, *texts], copies, starter)
 
 
 def _source(here: Path, files: list[Path], folder: Path, dataset: str) -> tuple[str, dict[Path, Path]]:
@@ -75,6 +86,20 @@ def _source(here: Path, files: list[Path], folder: Path, dataset: str) -> tuple[
     top = Path(os.path.commonpath([os.path.abspath(f.parent) for f in files]))
     copies = {folder / "data" / dataset / Path(os.path.abspath(f)).relative_to(top): f for f in files}
     return f"data/{dataset}/**/*{files[0].suffix}", copies
+
+
+def _tests(folder: Path, module: str) -> str:
+    """The folder for the tests: one that holds no tests of others, which the model would be held to."""
+    ours = {f"test_{module}.py", "__pycache__"}
+    free = (name for name in ("tests", f"{module}_tests") if {p.name for p in _listed(folder / name)} <= ours)
+    if name := next(free, None):
+        return name
+    hint = "start in a folder of its own"
+    raise UsageError(f"`tests` and `{module}_tests` hold files of others", where=str(folder), hint=hint)
+
+
+def _listed(folder: Path) -> list[Path]:
+    return list(folder.iterdir()) if folder.is_dir() else [folder] if folder.exists() else []
 
 
 def _copy(origin: Path, target: IO[bytes]) -> None:

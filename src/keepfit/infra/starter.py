@@ -44,6 +44,8 @@ class Starter(msgspec.Struct, frozen=True, kw_only=True):
     dataset: str
     source: str
     found: Inferred
+    tests: str
+    """The folder of the tests."""
     tested: bool
     """Whether the tests can run here, so that a model may be held to them."""
 
@@ -55,6 +57,15 @@ class Starter(msgspec.Struct, frozen=True, kw_only=True):
     def inputs(self) -> dict[str, Column]:
         """The columns that are known when a prediction is asked for."""
         return {n: c for n, c in self.found.columns.items() if n != self.found.label}
+
+    def use(self, name: str) -> str:
+        """What becomes of a column."""
+        column = self.found.columns[name]
+        if column.role:
+            return column.role
+        if any(name in columns for columns in self.lists.values()):
+            return "feature"
+        return "not used: an id" if column.unique else "not used: free text"
 
     @property
     def lists(self) -> dict[str, list[str]]:
@@ -73,15 +84,16 @@ class Starter(msgspec.Struct, frozen=True, kw_only=True):
 
 def settings_text(starter: Starter) -> str:
     """keepfit.toml in the order of the loop."""
+    test = "the newest rows" if starter.found.event_time else "drawn by seed from all rows"
     train = {
         "features": f'"{starter.module}:features"',
         "fit": f'"{starter.module}:train"',
-        "test": f'"{_test_period(starter.found)}"   # the newest rows, never learned from',
+        "test": f'"{_test_period(starter.found)}"   # {test}, never learned from',
         "seed": "0",
         "parameters": "{ rate = 0.05, iterations = 100 }   # given to `train` by name",
     }
     check = _PLANS[starter.task] | {"p99": '{ at_most = "250ms" }'}
-    check["tests" if starter.tested else "# tests"] = '"tests"   # the folder with your own, run by pytest'
+    check["tests" if starter.tested else "# tests"] = f'"{starter.tests}"   # the folder with your own, run by pytest'
     return f"""\
 # Predicts {_told(starter.found.label)} from {starter.dataset}; keepfit walks this file top to bottom, and round again.
 model = "{starter.model}"

@@ -51,12 +51,13 @@ def horizon(home: Home, main: Dataset, version: str) -> Horizon:
 def _read(home: Home, main: Dataset, now: datetime) -> Horizon:
     import polars as pl
 
-    from keepfit.datasets.read import find_files, known_at, read_files
+    from keepfit.datasets.read import find_files, known_at, read_files, reading
 
     time, frame = main.event_time, read_files(find_files(home.root, main), main)
     newest = pl.col(time).max() if time else pl.lit(None)
     labelled = known_at(frame, main, now).filter(pl.col(main.label or "").is_not_null())
-    whole, part = pl.collect_all([frame.select(newest), labelled.select(pl.len(), newest.alias("newest"))])
+    with reading(main):
+        whole, part = pl.collect_all([frame.select(newest), labelled.select(pl.len(), newest.alias("newest"))])
     rows, last = part.row(0)
     if not rows:
         raise NotEnoughData(

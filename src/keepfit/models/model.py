@@ -15,6 +15,10 @@ from keepfit.objects import read
 from keepfit.runs.run import Run
 
 
+_NAMED = 20
+"""Versions that an error names."""
+
+
 class ModelVersion(msgspec.Struct, frozen=True, kw_only=True):
     """One version of a model."""
 
@@ -80,6 +84,10 @@ def find_model(home: Home, name: str, reference: str) -> ModelVersion:
         ids = {m.version: m for m in list_models(home, name)}
         if int(reference) in ids:
             return ids[int(reference)]
+        if ids:
+            known = ", ".join(str(version) for version in sorted(ids)[-_NAMED:])
+            earlier = "..., " if len(ids) > _NAMED else ""
+            raise NotFound(f"there is no version {reference} of `{name}`", hint=f"versions: {earlier}{known}")
     elif reference == "champion":
         live = home.ledger.name(f"release/{name}")
         release = home.ledger.get(live) if live else None

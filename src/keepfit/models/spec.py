@@ -31,7 +31,7 @@ class TrainSpec(msgspec.Struct, frozen=True, kw_only=True):
     """What is known after this time is not used; None: everything."""
     start: datetime | None
     test_from: datetime | None
-    """Rows from here on are for testing only; None: the last `test_share` of them."""
+    """Rows from here on are for testing only; None: `test_share` of them, drawn by `seed` without an event time."""
     test_share: float
     validate: bool = False
     """Test on the newest part of the training rows, as large a part as the test has of all; nothing sees the test."""

@@ -1,10 +1,13 @@
-"""The training step, run in a process of its own: tables -> features -> fitted model, tested on the newest rows."""
+"""The training step, run in a process of its own: tables -> features -> fitted model, tested on rows it has not seen.
+
+With an event time the test is the newest rows. Without one the order of the rows means nothing - files are often sorted
+by what is to be predicted - and the test is drawn from all of them.
+"""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,7 @@ from keepfit.core.errors import NotEnoughData, UserCodeError
 from keepfit.datasets.contract import Kept, keep_contracts
 from keepfit.datasets.dataset import Dataset
 from keepfit.datasets.profile import profile
-from keepfit.datasets.read import known_at, naive, read_files
+from keepfit.datasets.read import collect, known_at, naive, places, read_files
 from keepfit.features.build import (
     Function,
     blame,
@@ -36,6 +39,8 @@ from keepfit.runs.child import run_step
 from keepfit.runs.log import Log
 
 GOLDEN_ROWS = 100
+FEWEST = 5
+"""Rows of either answer, yes and no, that a test must have."""
 PREDICTION = "keepfit prediction"
 TRUTH = "keepfit truth"
 SIDE = "keepfit side "
@@ -59,6 +64,7 @@ def train(folder: Path) -> None:
     inputs = rows.select(list(spec.main.inputs))
     features = build_features(make, spec.main.name, {**sides, spec.main.name: inputs})
     truth, levels = encode(rows[spec.main.label or ""], spec.task)
+    _refuse_one_sided(truth[cut:], spec)
     with Log(folder) as log:
         model, pandas, own = _fit(fit, features.head(cut), truth[:cut], levels, spec, code, log)
     name, content = formats.dump(model, spec.trust, pickle=spec.pickle)
@@ -90,21 +96,28 @@ def train(folder: Path) -> None:
 
 
 def tables(data: Path, spec: TrainSpec) -> tuple[pl.DataFrame, dict[str, pl.DataFrame], list[Kept]]:
-    """The labelled main rows of the window in order of time, the side datasets aligned to them, the contracts kept.
+    """The labelled rows of the window as they are learned and tested, the side datasets aligned, the contracts kept.
 
     Raises ContractBroken, naming every broken promise, when a table breaks its contract.
     """
-    main, start = spec.main, spec.start
-    frame = _table(data, main, spec.known)
-    if main.event_time and start is not None:
-        frame = frame.filter(pl.col(main.event_time) >= naive(start))
-    rows = frame.collect()
-    sides = {side.name: _table(data, side, spec.known).collect() for side in spec.sides}
-    kept = keep_contracts([(main, rows), *((side, sides[side.name]) for side in spec.sides)])
-    rows = rows.filter(pl.col(main.label or "").is_not_null())
-    if main.event_time:
-        rows = rows.sort(main.event_time, maintain_order=True)
+    main = spec.main
+
+    def told(dataset: Dataset, numbers: list[int]) -> list[str]:
+        return places(_table(data, dataset, spec, placed=True), _files(data, dataset), numbers)
+
+    rows = collect(_table(data, main, spec), main)
+    sides = {side.name: collect(_table(data, side, spec), side) for side in spec.sides}
+    kept = keep_contracts([(main, rows), *((side, sides[side.name]) for side in spec.sides)], told)
+    rows = _ordered(rows, main, spec.seed).filter(pl.col(main.label or "").is_not_null())
     return rows, {s.name: align(rows, main.event_time, s, sides[s.name]) for s in spec.sides}, kept
+
+
+def _ordered(rows: pl.DataFrame, main: Dataset, seed: int) -> pl.DataFrame:
+    """In order of time; without one by lot, which stays the same for a row when others are added below it."""
+    if main.event_time:
+        return rows.sort(main.event_time, maintain_order=True)
+    lots = np.random.default_rng(seed).random(rows.height)
+    return rows[np.argsort(lots, kind="stable")]
 
 
 def encode(label: pl.Series, task: Task) -> tuple[Array, list[str] | None]:
@@ -116,10 +129,16 @@ def encode(label: pl.Series, task: Task) -> tuple[Array, list[str] | None]:
     return np.array([number[level] for level in label], dtype=np.float64), levels
 
 
-def _table(data: Path, dataset: Dataset, known: datetime | None) -> pl.LazyFrame:
-    files = sorted(p for p in (data / dataset.name).rglob("*") if p.is_file())
-    frame = read_files(files, dataset)
-    return known_at(frame, dataset, known) if known else frame
+def _files(data: Path, dataset: Dataset) -> list[Path]:
+    return sorted(p for p in (data / dataset.name).rglob("*") if p.is_file())
+
+
+def _table(data: Path, dataset: Dataset, spec: TrainSpec, *, placed: bool = False) -> pl.LazyFrame:
+    frame = read_files(_files(data, dataset), dataset, placed=placed)
+    frame = known_at(frame, dataset, spec.known) if spec.known else frame
+    if dataset is spec.main and dataset.event_time and spec.start is not None:
+        frame = frame.filter(pl.col(dataset.event_time) >= naive(spec.start))
+    return frame
 
 
 def _first_test_row(rows: pl.DataFrame, spec: TrainSpec) -> int:
@@ -128,10 +147,23 @@ def _first_test_row(rows: pl.DataFrame, spec: TrainSpec) -> int:
     return int((rows[spec.main.event_time] < naive(spec.test_from)).sum())
 
 
+def _refuse_one_sided(truth: Array, spec: TrainSpec) -> None:
+    """Nothing can be judged by a test with one answer only."""
+    if spec.task == "regression":
+        return
+    levels, counts = np.unique(truth, return_counts=True)
+    hint = "widen `test` under [train] in keepfit.toml"
+    if len(levels) < 2:
+        raise NotEnoughData(f"all {len(truth):,} test rows have the same label", hint=hint)
+    if spec.task == "binary" and counts.min() < FEWEST:
+        rare = str(bool(levels[counts.argmin()])).lower()
+        raise NotEnoughData(f"only {counts.min()} of {len(truth):,} test rows have the label `{rare}`", hint=hint)
+
+
 def _training_rows(
     rows: pl.DataFrame, sides: dict[str, pl.DataFrame], cut: int
 ) -> tuple[pl.DataFrame, dict[str, pl.DataFrame], int]:
-    """The rows before the test, and where the newest of them, as large a share as the test had, begin."""
+    """The rows before the test, and where the last of them, as large a share as the test had, begin."""
     share = (rows.height - cut) / max(rows.height, 1)
     return rows.head(cut), {name: side.head(cut) for name, side in sides.items()}, cut - round(cut * share)
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import contextlib
 import getpass
 import os
+from pathlib import Path
 
 from keepfit.core.clocks import Clock, WallClock
+from keepfit.core.errors import StoreError
+from keepfit.core.files import write_file
 from keepfit.home import FOLDER, Home
 from keepfit.ledger import open_ledger
 from keepfit.objects import Leased, Objects, open_objects
@@ -21,6 +24,7 @@ def home(project: Project, *, clock: Clock | None = None, actor: str | None = No
     """
     from keepfit.engines import Here  # brings subprocess, which reading a project does not need
 
+    _keep_from_git(project.root / FOLDER)
     return Home(
         root=project.root,
         ledger=open_ledger(project.ledger, project.root),
@@ -29,6 +33,14 @@ def home(project: Project, *, clock: Clock | None = None, actor: str | None = No
         actor=actor if actor is not None else _actor(),
         clock=clock or WallClock(),
     )
+
+
+def _keep_from_git(folder: Path) -> None:
+    """Keys, tokens and data never get into a commit by `git add .`: all of the folder is ignored."""
+    ignore = folder / ".gitignore"
+    if not ignore.exists():
+        with contextlib.suppress(StoreError):  # where nothing can be written, there is nothing to protect
+            write_file(ignore, b"*\n")
 
 
 def _objects(project: Project) -> Objects:

@@ -49,7 +49,7 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     window: str | None = None
     """How much of the newest labelled data to learn from and test on; everything if unset."""
     test: str = "last 20%"
-    """The newest part of the window, kept for testing: `last 14d` or `last 20%`."""
+    """The newest part of the window, for testing: `last 14d` or `last 20%`; without an event time drawn by seed."""
     seed: int = 0
     threads: int = 1
     """Threads a training run may use; pinned, since some libraries give other bits with other counts."""

@@ -48,8 +48,10 @@ class Signature:
         self.pack, self.pack_blocks = packer.pack, packer.pack_blocks
         self._tabular = Tabular(columns)
         self._types = {name: annotation(column) for name, column in columns.items()}
-        self._row = _struct({name: (kind,) for name, kind in self._types.items()})
-        table = self._table = _struct({name: (list[kind],) for name, kind in self._types.items()})  # type: ignore[valid-type]
+        self._keys = {name: key for i, name in enumerate(columns) if (key := _key(i, name)) != name}
+        kinds = {self._keys.get(name, name): kind for name, kind in self._types.items()}
+        self._row = _struct({name: (kind,) for name, kind in kinds.items()})
+        table = self._table = _struct({name: (list[kind],) for name, kind in kinds.items()})  # type: ignore[valid-type]
         unset = msgspec.UnsetType
         forms: dict[str, tuple[Any, ...]] = {
             "rows": (list[self._row] | unset, msgspec.UNSET),  # type: ignore[name-defined]
@@ -75,7 +77,8 @@ class Signature:
     def columns_of(self, table: Mapping[str, list[Any]], place: Place, max_rows: int) -> Rows:
         """The same of columns of one length."""
         try:
-            return _some(Rows(list(zip(*_tuple(msgspec.convert(table, self._table)), strict=True))), max_rows)
+            found = msgspec.convert(self._named(table), self._table)
+            return _some(Rows(list(zip(*_tuple(found), strict=True))), max_rows)
         except (msgspec.ValidationError, OverflowError):
             rows = [dict(zip(table, values, strict=True)) for values in zip(*table.values(), strict=True)]
             return self.rows(rows, place, max_rows)
@@ -89,6 +92,8 @@ class Signature:
 
     def _fast(self, body: bytes) -> Rows | None:
         """The rows when there is nothing to complain about, else None."""
+        if self._keys:
+            return None
         try:
             rows, table, ids = _tuple(self._decode(body))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -125,7 +130,12 @@ class Signature:
     def _read(self, row: Any) -> Row:
         if isinstance(row, dict):
             row = {name: self._full[name](value) if name in self._full else value for name, value in row.items()}
+            row = self._named(row)
         return _tuple(msgspec.convert(row, self._row))
+
+    def _named(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The values by the names that the structs have for the columns."""
+        return {self._keys.get(name, name): value for name, value in values.items()} if self._keys else values
 
     def _why(self, row: Any, number: int, place: Place) -> Problem:
         problem = explain_names(row, place(number, None), self.columns)
@@ -152,10 +162,15 @@ def _too_many(max_rows: int) -> Rejection:
 
 
 def _struct(fields: Mapping[str, tuple[Any, ...]]) -> Any:
-    """A struct whose members are called by these names, whatever characters are in them."""
+    """A struct whose members are called by these names, which need not be identifiers."""
     plain = {f"f{i}": name for i, name in enumerate(fields)}
     members: list[Any] = [(field, *fields[name]) for field, name in plain.items()]
     return msgspec.defstruct("Read", members, rename=plain, forbid_unknown_fields=True, gc=False)
+
+
+def _key(number: int, name: str) -> str:
+    """What a struct calls a column: msgspec takes no name that JSON would have to escape."""
+    return name if msgspec.json.encode(name)[1:-1] == name.encode() else f"column {number}\x7f"
 
 
 def _whole(value: Any) -> Any:

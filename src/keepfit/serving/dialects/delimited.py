@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import polars as pl
 
 from keepfit.datasets.dataset import Column
+from keepfit.datasets.delimited import header
 from keepfit.serving.answering import Answered
 from keepfit.serving.dialects.arrow import of_frame, table
 from keepfit.serving.explain import explain_names, step
@@ -22,6 +24,7 @@ def read(signature: Signature, body: bytes, max_rows: int) -> Rows:
     """The rows of a CSV body; Rejection 400 when it is none."""
     try:
         text = pl.read_csv(body, infer_schema=False)
+        text.columns = header(io.StringIO(body.decode("utf-8-sig"), newline=""), text.columns)
     except Exception:
         raise rejection(400, "csv", "the body is not CSV in UTF-8 with a header and lines of one length") from None
     columns = signature.columns
