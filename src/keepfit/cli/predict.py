@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from keepfit.cli.opening import open_project
+from keepfit.cli.opening import open_anyway
 from keepfit.cli.report import Report, table
 from keepfit.core.errors import UsageError
 from keepfit.core.files import write_file
@@ -29,7 +29,7 @@ def run(options: Namespace) -> Report:
         raise UsageError(
             f"`{options.out}` ends in neither .csv nor .parquet", hint="keepfit predict rows.csv --out out.csv"
         )
-    project, home = open_project(options.project)
+    project, home = open_anyway(options.project)
     found = predict_file(home, project.name, options.rows)
     if options.out:
         write_file(options.out, _encoded(found, options.out.suffix))
