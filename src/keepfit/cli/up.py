@@ -63,6 +63,7 @@ def _live(options: Namespace) -> Report:
         objects=project.objects,
     )
     progress.note(f"{project.name} is served at {running.url}; the token is in .keepfit/token")
+    running.keep(progress.note)
     troubled = ""
     try:
         while not stop.is_set():
@@ -77,7 +78,6 @@ def _live(options: Namespace) -> Report:
                 if str(problem) != troubled:
                     troubled = str(problem)
                     progress.note(troubled)
-            running.check()
             stop.wait(every)
     finally:
         running.stop()
