@@ -10,12 +10,12 @@ from keepfit.alerting.alert import Alert, open_alerts
 from keepfit.core.clocks import duration, iso
 from keepfit.core.errors import KeepfitError
 from keepfit.home import Home
-from keepfit.loop import Action, decide, observe
+from keepfit.loop import Action, State, decide, observe
 from keepfit.monitoring.symptom import Symptom
 from keepfit.monitoring.watch import Window, freshness, list_windows
 from keepfit.project import Project
-from keepfit.releases.release import Release
-from keepfit.retraining.trigger import Trigger
+from keepfit.releases.release import Release, champion
+from keepfit.retraining.trigger import Trigger, triggers
 from keepfit.serving.endpoint import endpoint
 
 
@@ -35,6 +35,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     next: list[str]
     """What the loop will do, and why."""
     last: Trigger | None
+    broken: str | None = None
+    """What is wrong with the project, if so: what can be read of it is told, and nothing is done."""
     problem: str | None = None
     """Why the data cannot be looked at, if so."""
 
@@ -42,19 +44,19 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     def well(self) -> bool:
         """Whether a model is in production and nobody needs to be told anything."""
         pages = [a for a in self.alerts if a.severity == "page"]
-        return self.live is not None and not pages and not self.sources and self.problem is None
+        return self.live is not None and not pages and not self.sources and not (self.problem or self.broken)
 
 
-def status(project: Project, home: Home) -> Status:
-    """The state of the project now."""
-    state = observe(project, home)
+def status(project: Project, home: Home, broken: str | None = None) -> Status:
+    """The state of the project now; `broken` is what keeps it from being loaded, if something does."""
+    state = _seen(project, home) if broken else observe(project, home)
     windows = list_windows(home, project.name, limit=1)
     try:
         sources, problem = freshness(home, project.datasets), None
     except KeepfitError as error:
         sources, problem = [], error.message
     running = endpoint(home)
-    actions = decide(state)
+    actions = [] if broken else decide(state)
     return Status(
         project=project.name,
         now=home.clock.now(),
@@ -63,10 +65,19 @@ def status(project: Project, home: Home) -> Status:
         window=windows[0] if windows else None,
         alerts=open_alerts(home, project.name),
         sources=sources,
-        next=[_told(a) for a in actions] or _waiting(project, state.last, state.live),
+        next=["nothing until the project is put right; what is in production stays"]
+        if broken
+        else [_told(a) for a in actions] or _waiting(project, state.last, state.live),
         last=state.last,
+        broken=broken,
         problem=problem,
     )
+
+
+def _seen(project: Project, home: Home) -> State:
+    """What the facts alone say."""
+    last = next(iter(triggers(home, project.name, limit=1)), None)
+    return State(now=home.clock.now(), live=champion(home, project.name), last=last)
 
 
 def _told(action: Action) -> str:

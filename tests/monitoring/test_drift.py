@@ -63,6 +63,32 @@ def test_a_level_that_takes_over_and_values_that_go_missing() -> None:
     assert {("kind", "share of c"), ("n5", "missing")} <= told
 
 
+def test_what_is_rare_alarms_only_when_chance_cannot_explain_it() -> None:
+    random = np.random.default_rng(10)
+    past = baseline(random, 46, 900)
+
+    def told(missing: int) -> list[str]:
+        rows = table(random, 900)
+        gone = pl.when(pl.int_range(pl.len()) < missing).then(None).otherwise(pl.col("n5"))
+        return [d.what for d in drift(rows.with_columns(n5=gone), past, 0.001)]
+
+    assert told(1) == []
+    assert told(3) == []
+    assert told(9) == ["missing"]
+
+
+@pytest.mark.parametrize("share", [0.0002, 0.002, 0.02])
+def test_the_budget_is_kept_for_what_is_rare(share: float) -> None:
+    random, alarms = np.random.default_rng(11), 0
+    for _ in range(10):
+        seen = pl.DataFrame({"x": pl.Series(random.random(46 * 500) < share).cast(pl.Int8).replace(1, None)})
+        past = profile(seen, ["x"], pl.Series(np.repeat(np.arange(46), 500)))
+        for _ in range(40):
+            now = pl.DataFrame({"x": pl.Series(random.random(500) < share).cast(pl.Int8).replace(1, None)})
+            alarms += bool(drift(now, past, 0.001))
+    assert alarms <= 2, f"{alarms} false alarms in 400 windows at 1 per 1000"
+
+
 def test_few_rows_are_not_judged() -> None:
     random = np.random.default_rng(8)
     assert drift(table(random, 199, shift=5), baseline(random, 46, 500), 0.001) == []

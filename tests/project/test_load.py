@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import keepfit.demo
 from keepfit.core.errors import ProjectError
-from keepfit.project import Project, check_project, find_root, load_project
+from keepfit.project import Project, check_project, find_root, load_leniently, load_project
 from keepfit.runs.training import Range
 
 TOML = """\
@@ -436,3 +436,40 @@ def test_log_is_given_like_x_and_y(root: Path) -> None:
     code = CODE.replace("depth: int = 6", "log, depth: int = 6")
     (root / "flights.py").write_text(code)
     load_project(root)
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("flights.py", "def train(", "def train(("),
+        ("keepfit.toml", 'fit = "flights:train"', 'fit = "flights:trian"'),
+        ("keepfit.toml", 'fit = "flights:train"', "fit = 3"),
+        ("keepfit.toml", "alarms =", "alrams ="),
+        ("keepfit.toml", "port = 8123", "port = 812345"),
+        ("keepfit.toml", 'model = "delay"', "model = 5"),
+        ("keepfit.toml", "[train]", "[train"),
+    ],
+)
+def test_what_is_broken_is_as_it_was_when_the_project_was_whole(root: Path, file: str, old: str, new: str) -> None:
+    (root / "keepfit.toml").write_text(TOML.replace("port = 0", "port = 8123"))
+    good, problem = load_leniently(root)
+    assert problem is None
+    content = (root / file).read_text()
+    assert old in content
+    (root / file).write_text(content.replace(old, new))
+    again, problem = load_leniently(root)
+    assert again == good
+    with pytest.raises(ProjectError, match=re.escape(problem.message if problem else "there is a problem")):
+        load_project(root)
+    (root / file).write_text(content)
+    assert load_leniently(root) == (good, None)
+
+
+def test_what_was_never_whole_gives_what_can_be_read(root: Path) -> None:
+    (root / "keepfit.toml").write_text('model = "delay"\nledger = "sqlite:other.db"\n[train\n')
+    with pytest.raises(ProjectError, match="not TOML"):
+        load_leniently(root)
+    (root / "keepfit.toml").write_text('model = "delay"\nledger = "sqlite:other.db"\n')
+    project, problem = load_leniently(root)
+    assert problem
+    assert (project.name, project.ledger, project.datasets) == ("delay", "sqlite:other.db", ())

@@ -20,7 +20,7 @@ import pytest
 from keepfit.serving import segments as segments_module
 from keepfit.serving.ids import Ids
 from keepfit.serving.journal import Source, journals, packed
-from keepfit.serving.log import Log, find_prediction, input_column, read_log
+from keepfit.serving.log import Log, find_prediction, input_column, read_log, windows_of
 from keepfit.serving.segments import MANY, remove_replaced, segments
 
 START = datetime(2013, 5, 1)
@@ -139,11 +139,28 @@ def test_a_prediction_is_found_in_journal_and_segment_and_after_a_merge(writer: 
     assert find_prediction(tmp_path / "nothing", ids[0]) is None
 
 
-def test_event_times_at_the_ends_of_the_calendar_are_kept(writer: Writer, tmp_path: Path) -> None:
-    far = [-(2**60), 2**60]
-    writer.log.append(source(1, {"at": "timestamp"}), ["a", "b"], msgspec.msgpack.encode([far]), [1, 2])
+def test_event_times_that_must_be_mistakes_are_logged_at_the_time_of_the_answer(writer: Writer, tmp_path: Path) -> None:
+    far = [-(2**60), -1, 0, None, 2**52, 2**60]
+    columns = msgspec.msgpack.encode([far])
+    writer.log.append(source(1, {"at": "timestamp"}), list("abcdef"), columns, list(range(6)))
     writer.log.flush()
-    assert read_log(tmp_path)["prediction"].to_list() == [1, 2]
+    rows = read_log(tmp_path)
+    assert rows["prediction"].to_list() == list(range(6))
+    assert rows.filter(pl.col("event_time") != pl.col("time"))["id"].to_list() == ["c"]
+
+
+def test_only_windows_that_hold_predictions_are_given(writer: Writer, tmp_path: Path) -> None:
+    day, early = timedelta(days=1), datetime(1970, 1, 1, tzinfo=UTC)
+    writer.append([0, 1, 50, -24 * 365 * 30])
+    writer.log.flush()
+    writer.append([2, 30])
+    writer.log.flush()
+    writer.append([75])
+    writer.log.flush()
+    start = START.replace(tzinfo=UTC)
+    assert windows_of(tmp_path, early, day) == [start - 365 * 30 * day, *(start + n * day for n in range(4))]
+    assert windows_of(tmp_path, start + 2 * day, day) == [start + 2 * day, start + 3 * day]
+    assert windows_of(tmp_path, start + 4 * day, day) == []
 
 
 def copies(folder: Path, to: Path) -> Path:

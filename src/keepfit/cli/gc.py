@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from keepfit.cli.opening import open_project
+from keepfit.cli.opening import open_anyway
 from keepfit.cli.remote import size
 from keepfit.cli.report import Progress, Report
 from keepfit.core.clocks import iso
@@ -19,7 +19,7 @@ def arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> Report:
-    project, home = open_project(options.project)
+    project, home = open_anyway(options.project)
     scheme, _, path = project.objects.partition(":")
     if scheme != "folder" or not (home.root / path).resolve().is_relative_to(home.folder.resolve()):
         hint = f"its own rules must say what may go; what is below `{home.folder.name}` can be freed here"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from keepfit.cli.opening import open_project
+from keepfit.cli.opening import open_anyway
 from keepfit.cli.report import Report, table
 from keepfit.core.clocks import instant, iso
 from keepfit.history import history
@@ -20,7 +20,7 @@ def arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> Report:
-    _, home = open_project(options.project)
+    _, home = open_anyway(options.project)
     found = history(
         home,
         kinds=options.kind,

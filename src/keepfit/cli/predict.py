@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from keepfit.cli.opening import open_project
+from keepfit.cli.opening import open_anyway
 from keepfit.cli.report import Report, table
 from keepfit.cli.target import refuse_target
 from keepfit.core.errors import UsageError
@@ -32,7 +32,7 @@ def run(options: Namespace) -> Report:
         )
     if options.out:
         refuse_target(options.out)
-    project, home = open_project(options.project)
+    project, home = open_anyway(options.project)
     found = predict_file(home, project.name, options.rows)
     moved = [c for c in found.columns if c.endswith(INPUT)]
     note = "".join(f"\n`{c.removesuffix(INPUT)}` of the file is in column `{c}`" for c in moved)

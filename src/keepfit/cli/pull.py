@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from keepfit.cli.opening import open_project
+from keepfit.cli.opening import open_anyway
 from keepfit.cli.remote import add_arguments, chosen, chosen_remote, size, telling
 from keepfit.cli.report import Progress, Report
 from keepfit.remotes.pull import Pulled
@@ -20,7 +20,7 @@ def arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> Report:
-    project, home = open_project(options.project)
+    project, home = open_anyway(options.project)
     remote = chosen_remote(home, project, options.remote)
     progress = Progress()
     try:

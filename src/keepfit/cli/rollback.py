@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from keepfit.cli.opening import open_project
+from keepfit.cli.opening import open_anyway
 from keepfit.cli.release import told
 from keepfit.cli.report import Report
 from keepfit.releases.release import rollback
@@ -15,6 +15,6 @@ def arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> Report:
-    project, home = open_project(options.project)
+    project, home = open_anyway(options.project)
     made = rollback(home, project.name, reason=options.reason)
     return Report(made, told(made))

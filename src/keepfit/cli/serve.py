@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 
 import msgspec
 
-from keepfit.cli.opening import open_project
+from keepfit.cli.opening import open_anyway
 from keepfit.cli.report import Progress, Report
 from keepfit.serving.gateway import serve
 
@@ -17,7 +17,7 @@ def arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> Report:
-    project, home = open_project(options.project)
+    project, home = open_anyway(options.project)
     given = {name: value for name in ("host", "port") if (value := getattr(options, name)) is not None}
     progress = Progress()
     serve(home, project.name, msgspec.structs.replace(project.serve, **given), ready=progress.note)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from keepfit.cli.opening import open_project
+from keepfit.cli.opening import briefly
 from keepfit.cli.report import Report
 from keepfit.core.clocks import iso
 from keepfit.monitoring.watch import Window
+from keepfit.project import find_root, home, load_leniently
 from keepfit.status import Status, status
 
 
@@ -16,9 +17,9 @@ def arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> Report:
-    project, home = open_project(options.project)
-    found = status(project, home)
-    return Report(found, screen(found), 0 if found.well else 3)
+    project, broken = load_leniently(find_root(options.project))
+    found = status(project, home(project), briefly(broken) if broken else None)
+    return Report(found, screen(found), 1 if broken else 0 if found.well else 3)
 
 
 def screen(status: Status) -> str:
@@ -30,6 +31,8 @@ def screen(status: Status) -> str:
     lines += _block("doing", _doing(status.window))
     alerts = [f"{a.severity} since {iso(a.since)}: {a.text}" for a in status.alerts]
     lines += _block("alerts", [*alerts, *(s.text for s in status.sources)] or ["none"])
+    if status.broken:
+        lines.append(_line("project", status.broken))
     if status.problem:
         lines.append(_line("data", status.problem))
     lines += _block("next", status.next[:3] + ([f"and {len(status.next) - 3} more"] if len(status.next) > 3 else []))

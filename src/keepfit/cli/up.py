@@ -7,13 +7,13 @@ import threading
 from argparse import ArgumentParser, Namespace
 from datetime import timedelta
 
-from keepfit.cli.opening import open_project
+from keepfit.cli.opening import open_anyway, open_project
 from keepfit.cli.replaying import replay_and_review
 from keepfit.cli.report import Progress, Report
 from keepfit.core.clocks import duration, instant, iso
 from keepfit.core.errors import KeepfitError
 from keepfit.loop import Action, State, tick
-from keepfit.project import load_project
+from keepfit.project import load_leniently
 from keepfit.replay import span
 from keepfit.serving.gateway import start as start_gateway
 from keepfit.serving.rows import refresh
@@ -46,7 +46,7 @@ def _replay(options: Namespace) -> Report:
 
 def _live(options: Namespace) -> Report:
     every = duration(options.every).total_seconds()
-    project, home = open_project(options.project)
+    project, home = open_anyway(options.project)
     progress, stop = Progress(), threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -63,11 +63,14 @@ def _live(options: Namespace) -> Report:
         objects=project.objects,
     )
     progress.note(f"{project.name} is served at {running.url}; the token is in .keepfit/token")
+    running.keep(progress.note)
     troubled = ""
     try:
         while not stop.is_set():
             try:
-                project = load_project(project.root)
+                project, broken = load_leniently(project.root)
+                if broken:
+                    raise broken
                 refresh(home, project.sides)
                 tick(project, home, acted)
                 troubled = ""
@@ -75,7 +78,6 @@ def _live(options: Namespace) -> Report:
                 if str(problem) != troubled:
                     troubled = str(problem)
                     progress.note(troubled)
-            running.check()
             stop.wait(every)
     finally:
         running.stop()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from keepfit.cli.opening import open_project
+from keepfit.cli.opening import open_anyway
 from keepfit.cli.remote import chosen_remote, size
 from keepfit.cli.report import Progress, Report
 from keepfit.core.digests import short
@@ -28,7 +28,7 @@ def arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> Report:
-    project, home = open_project(options.project)
+    project, home = open_anyway(options.project)
     progress = Progress()
 
     def tell(v: Verified) -> None:

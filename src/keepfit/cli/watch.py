@@ -6,12 +6,12 @@ from argparse import ArgumentParser, Namespace
 
 from keepfit import steps
 from keepfit.alerting.alert import open_alerts
-from keepfit.cli.opening import open_project
+from keepfit.cli.opening import open_anyway
 from keepfit.cli.report import Progress, Report, table
 from keepfit.core.clocks import iso
-from keepfit.loop import observe
 from keepfit.models.task import METRICS
-from keepfit.monitoring.watch import Window, list_windows
+from keepfit.monitoring.watch import Window, due_windows, list_windows
+from keepfit.releases.release import champion
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -19,12 +19,13 @@ def arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> Report:
-    project, home = open_project(options.project)
-    state, progress = observe(project, home), Progress()
-    for start in state.due:
+    project, home = open_anyway(options.project)
+    live, progress = champion(home, project.name), Progress()
+    due = due_windows(home, project.name, settings=project.watch, delay=project.main.label_delay) if live else []
+    for start in due:
         progress.show(f"watching {iso(start)} ...")
-        if state.live:
-            steps.watch(project, home, state.live, start)
+        if live:
+            steps.watch(project, home, live, start)
     progress.clear()
     windows = list_windows(home, project.name, limit=options.last)
     alerts = open_alerts(home, project.name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from keepfit.cli.opening import open_project
+from keepfit.cli.opening import open_anyway
 from keepfit.cli.report import Report
 from keepfit.core.clocks import instant, iso
 from keepfit.releases.release import who_was_live
@@ -15,7 +15,7 @@ def arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> Report:
-    project, home = open_project(options.project)
+    project, home = open_anyway(options.project)
     at = instant(options.at) if options.at else home.clock.now()
     found = who_was_live(home, project.name, at)
     if found is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from keepfit.cli.opening import open_project
+from keepfit.cli.opening import open_anyway
 from keepfit.cli.report import Report
 from keepfit.lineage import why
 
@@ -14,7 +14,7 @@ def arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> Report:
-    project, home = open_project(options.project)
+    project, home = open_anyway(options.project)
     links = why(project, home, options.what)
     width = max(len(link.id) for link in links)
     lines = [f"{link.kind:<12}{link.id:<{width}}  {link.text}" for link in links]

@@ -34,6 +34,7 @@ class Document:
 
     data: dict[str, Any]
     places: Mapping[Key, tuple[int, int]]
+    text: str = ""
 
     def position(self, key: Key) -> tuple[int, int]:
         """Line and column, from 1, of a key or array item; of the nearest thing around it when it is not there."""
@@ -71,7 +72,7 @@ def parse(text: str, name: str) -> Document:
         line += text.count("\n", done, at)
         done = at
         places[key] = (line, at - text.rfind("\n", 0, at))
-    return Document(data, places)
+    return Document(data, places, text)
 
 
 def _syntax_error(text: str, name: str, message: str) -> ProjectError:

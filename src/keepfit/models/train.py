@@ -49,7 +49,9 @@ SIDE = "keepfit side "
 def train(folder: Path) -> None:
     """Read `spec.json`, `code/` and `data/`; leave model, tested and golden rows, baseline and summary in `out/`."""
     spec = msgspec.json.decode((folder / "spec.json").read_bytes(), type=TrainSpec)
-    rows, sides, kept = tables(folder / "data", spec)
+    every, every_side, kept = tables(folder / "data", spec)
+    labelled = every[spec.main.label or ""].is_not_null()
+    rows, sides = _only(labelled, every, every_side)
     cut = _first_test_row(rows, spec)
     if spec.validate:
         rows, sides, cut = _training_rows(rows, sides, cut)
@@ -91,12 +93,15 @@ def train(folder: Path) -> None:
     (out / name).write_bytes(content)
     joined = _write_test(rows[test], tested, prediction, truth[test], out)
     _write_golden(joined, inputs[test], tested, predictor, out)
-    _write_baseline(rows.head(cut), predict(model, _form(features.head(cut), pandas), spec.task), spec, out)
+    learnt = _asked(rows.head(cut), predict(model, _form(features.head(cut), pandas), spec.task), spec)
+    others, other_sides = _only(_unlabelled(every, rows[cut:], spec), every, every_side)
+    asked = pl.concat([learnt, _answered(others, other_sides, predictor, spec)])
+    _write_baseline(asked, spec, out)
     (out / "contracts.json").write_bytes(msgspec.json.encode(kept))
 
 
 def tables(data: Path, spec: TrainSpec) -> tuple[pl.DataFrame, dict[str, pl.DataFrame], list[Kept]]:
-    """The labelled rows of the window as they are learned and tested, the side datasets aligned, the contracts kept.
+    """The rows of the window as they are learned and tested, the side datasets aligned, the contracts kept.
 
     Raises ContractBroken, naming every broken promise, when a table breaks its contract.
     """
@@ -108,7 +113,7 @@ def tables(data: Path, spec: TrainSpec) -> tuple[pl.DataFrame, dict[str, pl.Data
     rows = collect(_table(data, main, spec), main)
     sides = {side.name: collect(_table(data, side, spec), side) for side in spec.sides}
     kept = keep_contracts([(main, rows), *((side, sides[side.name]) for side in spec.sides)], told)
-    rows = _ordered(rows, main, spec.seed).filter(pl.col(main.label or "").is_not_null())
+    rows = _ordered(rows, main, spec.seed)
     return rows, {s.name: align(rows, main.event_time, s, sides[s.name]) for s in spec.sides}, kept
 
 
@@ -118,6 +123,15 @@ def _ordered(rows: pl.DataFrame, main: Dataset, seed: int) -> pl.DataFrame:
         return rows.sort(main.event_time, maintain_order=True)
     lots = np.random.default_rng(seed).random(rows.height)
     return rows[np.argsort(lots, kind="stable")]
+
+
+def _only(
+    picked: pl.Series, rows: pl.DataFrame, sides: dict[str, pl.DataFrame]
+) -> tuple[pl.DataFrame, dict[str, pl.DataFrame]]:
+    """These rows, and what is aligned to them."""
+    if picked.all():
+        return rows, sides
+    return rows.filter(picked), {name: side.filter(picked) for name, side in sides.items()}
 
 
 def encode(label: pl.Series, task: Task) -> tuple[Array, list[str] | None]:
@@ -247,12 +261,37 @@ def _write_golden(
     test[pick].with_columns(pl.Series(PREDICTION, alone)).write_parquet(out / "golden.parquet")
 
 
-def _write_baseline(rows: pl.DataFrame, prediction: Array, spec: TrainSpec, out: Path) -> None:
-    columns = [n for n, c in spec.main.inputs.items() if c.role != "event time"]
-    frame = rows.select(columns)
-    if prediction.ndim == 1:
-        frame = frame.with_columns(pl.Series("prediction", prediction))
-    baseline = profile(frame, frame.columns, blocks(rows, spec.main.event_time))
+def _unlabelled(every: pl.DataFrame, test: pl.DataFrame, spec: TrainSpec) -> pl.Series:
+    """Which rows from before the test never get a label (a cancelled flight); production is asked about these too.
+
+    Without an event time it cannot be told which those are.
+    """
+    time, none = spec.main.event_time, every[spec.main.label or ""].is_null()
+    return none & (every[time] < test[time][0]).fill_null(False) if time else none & False
+
+
+def _answered(
+    rows: pl.DataFrame, sides: dict[str, pl.DataFrame], predictor: Predictor, spec: TrainSpec
+) -> pl.DataFrame:
+    """As `_asked`, for rows the model has not seen; none when the user's code fails on them: it would in production."""
+    try:
+        found = predictor.predict(rows.select(list(spec.main.inputs)), sides) if rows.height else np.empty(0)
+    except UserCodeError:
+        rows, found = rows.clear(), np.empty(0)
+    return _asked(rows, found, spec)
+
+
+def _asked(rows: pl.DataFrame, prediction: Array, spec: TrainSpec) -> pl.DataFrame:
+    """Rows as they are asked, and, where it is one number, the answer."""
+    asked = rows.select(list(spec.main.inputs))
+    if spec.task == "multiclass":
+        return asked
+    return asked.with_columns(pl.Series("prediction", prediction, dtype=pl.Float64))
+
+
+def _write_baseline(asked: pl.DataFrame, spec: TrainSpec, out: Path) -> None:
+    columns = [n for n in asked.columns if n != spec.main.event_time]
+    baseline = profile(asked, columns, blocks(asked, spec.main.event_time))
     (out / "baseline.json").write_bytes(msgspec.json.encode(baseline))
 
 

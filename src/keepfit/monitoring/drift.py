@@ -6,6 +6,11 @@ prediction interval of a new block (Student's t with B - 1 degrees of freedom), 
 seasons within the training window do not alarm; dividing the budget by the number of figures
 (Bonferroni) keeps the chance of any alarm in a window at or below it. The t distribution is
 taken to the normal one by Wallace's approximation (Annals of Mathematical Statistics 30, 1959).
+
+A share is close to a normal distribution only when it is not rare. It must therefore also be out of
+reach of chance by the bound of Chernoff and Hoeffding (J. American Statistical Association 58, 1963),
+with 3 rows more or fewer in training than were seen: of what was never seen in n rows, no more is
+known than that its share is below 3/n (the rule of three; Hanley and Lippman-Hand, JAMA 249, 1983).
 """
 
 from __future__ import annotations
@@ -20,6 +25,8 @@ from keepfit.datasets.profile import Contrast, Profile, observed
 
 LEAST_ROWS = 200
 LEAST_BLOCKS = 5
+UNSEEN = 3
+"""Rows that training may have missed by chance."""
 _NORMAL = NormalDist()
 
 
@@ -59,10 +66,21 @@ def _chance(contrast: Contrast, value: float, rows: int, baseline: Profile) -> f
     blocks = baseline.blocks
     variance = contrast.spread**2 * (1 + 1 / blocks)
     if contrast.what != "mean":  # a share: a window of few rows varies by itself
-        share = min(max(contrast.mean, 1 / baseline.rows), 1 - 1 / baseline.rows)
+        least = min(UNSEEN / baseline.rows, 0.5)
+        share = min(max(contrast.mean, least), 1 - least)
         variance = max(variance, share * (1 - share) / rows)
+        by_luck = _tail(value, min(max(value, contrast.mean - least), contrast.mean + least), rows)
+    else:
+        by_luck = 0.0
     if variance == 0:
         return 1.0 if value == contrast.mean else 0.0
     t, freedom = (value - contrast.mean) / math.sqrt(variance), blocks - 1
     z = (8 * freedom + 1) / (8 * freedom + 3) * math.sqrt(freedom * math.log1p(t * t / freedom))
-    return 2 * _NORMAL.cdf(-z)
+    return max(2 * _NORMAL.cdf(-z), by_luck)
+
+
+def _tail(value: float, share: float, rows: int) -> float:
+    """At most so large is the two-sided chance that a share of these rows is as far out as `value`."""
+    parts = ((value, share), (1 - value, 1 - share))
+    apart = sum(p * math.log(p / q) for p, q in parts if p > 0)
+    return min(1.0, 2 * math.exp(-rows * apart))

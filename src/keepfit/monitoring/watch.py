@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import polars as pl
 
-from keepfit.core.clocks import duration, iso, utc
+from keepfit.core.clocks import duration, iso
 from keepfit.datasets.dataset import Dataset
 from keepfit.datasets.profile import Profile
 from keepfit.datasets.query import pin
@@ -25,9 +25,8 @@ from keepfit.monitoring.symptom import Symptom
 from keepfit.objects import read
 from keepfit.releases.release import Release
 from keepfit.runs.run import find_run
-from keepfit.serving.log import input_column, read_log
+from keepfit.serving.log import input_column, read_log, windows_of
 from keepfit.serving.records import Records
-from keepfit.serving.segments import segments
 
 
 class Window(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,16 +49,10 @@ def due_windows(home: Home, name: str, *, settings: WatchSettings, delay: timede
 
     Windows are counted from 1970 in steps of the width.
     """
-    width, now, origin = settings.width, home.clock.now(), datetime(1970, 1, 1, tzinfo=UTC)
     seen = list_windows(home, name, limit=1)
-    after = seen[0].end if seen else origin
-    due: set[datetime] = set()
-    for segment in segments(home.folder / "serving" / "log"):
-        start = origin + (max(utc(segment.since), after) - origin) // width * width
-        while start <= utc(segment.until) and start + width + delay <= now:
-            due.add(start)
-            start += width
-    return sorted(due)
+    after = seen[0].end if seen else datetime(1970, 1, 1, tzinfo=UTC)
+    found = windows_of(home.folder / "serving" / "log", after, settings.width)
+    return [start for start in found if start + settings.width + delay <= home.clock.now()]
 
 
 def watch(

@@ -7,6 +7,7 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
@@ -18,6 +19,8 @@ from keepfit.home import FOLDER, LEDGER, OBJECTS, Home
 from keepfit.serving.access import token_of
 from keepfit.serving.settings import ServeSettings
 
+RETRY = 1.0
+"""Seconds until a gateway that could not be started is started again."""
 LOG_SIZE = 5_000_000
 """Bytes after which the gateway's own log begins anew."""
 
@@ -57,31 +60,62 @@ class Running:
 
     def __init__(self, job: Job) -> None:
         self._job = job
+        self._turn = threading.Lock()
+        self._stopping = threading.Event()
+        self._keeper: threading.Thread | None = None
         self._start()
         port = int(self.url.rpartition(":")[2])
         settings = msgspec.structs.replace(job.settings, port=port)
         self._job = msgspec.structs.replace(job, settings=settings)
         self.token = token_of(Path(job.root) / FOLDER)
 
-    def check(self) -> None:
-        """Start it again, at the same address, if it has ended; raises ServingError when it cannot be started."""
-        if self.process.poll() is not None:
-            self._let_go()
-            self._start()
+    def keep(self, tell: Callable[[str], None]) -> None:
+        """From now on start it again, at the same address, whenever it ends; `tell` hears why it cannot be started.
+
+        A thread of its own does so at once, whatever else this process is at.
+        """
+        self._keeper = threading.Thread(target=self._keep, args=(tell,), name="gateway", daemon=True)
+        self._keeper.start()
 
     def stop(self) -> None:
         """Answer what has been asked, then end."""
-        assert self.process.stdin
-        with contextlib.suppress(OSError):
-            self.process.stdin.close()
+        with self._turn:
+            self._stopping.set()
+            assert self.process.stdin
+            with contextlib.suppress(OSError):
+                self.process.stdin.close()
         try:
             self.process.wait(90)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        if self._keeper:
+            self._keeper.join()
         self._let_go()
 
+    def _keep(self, tell: Callable[[str], None]) -> None:
+        told = ""
+        while True:
+            self.process.wait()
+            if self._stopping.is_set():
+                return
+            try:
+                self._let_go()
+                self._start()
+                told = ""
+            except (OSError, ServingError, msgspec.MsgspecError) as problem:
+                if str(problem) != told and not self._stopping.is_set():
+                    tell(told := str(problem))
+                self._stopping.wait(RETRY)
+
     def _start(self) -> None:
+        with self._turn:
+            if self._stopping.is_set():
+                return
+            self._launch()
+        self._hear()
+
+    def _launch(self) -> None:
         with _own_log(Path(self._job.root) / FOLDER) as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "keepfit.serving.gateway"],
@@ -95,6 +129,10 @@ class Running:
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.write(msgspec.json.encode(self._job) + b"\n")  # no argument: it may hold a password
             self.process.stdin.flush()
+
+    def _hear(self) -> None:
+        """Wait until it says where it is."""
+        assert self.process.stdout
         line = self.process.stdout.readline()
         told = msgspec.json.decode(line, type=_Told) if line else _Told(message="the endpoint ended while starting")
         if told.url is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 import polars as pl
 
+from keepfit.core.clocks import utc
 from keepfit.core.errors import StoreError
 from keepfit.core.files import sweep
 from keepfit.datasets.read import first_line, naive
@@ -46,8 +47,13 @@ ROWS = 10_000
 SECONDS = 30.0
 """A journal becomes a segment after so many rows, or so long."""
 
+_ODD = timedelta(days=366)
+"""How far after its answer an event may be, and not before 1970: else its time is taken for a mistake."""
+
 _LATEST = datetime.max
 _EARLIEST = datetime.min
+_EPOCH = datetime(1970, 1, 1)
+_MICROSECOND = timedelta(microseconds=1)
 _logger = logging.getLogger("keepfit.serving")
 
 
@@ -135,6 +141,30 @@ def read_log(folder: Path, since: datetime | None = None, until: datetime | None
     raise StoreError("the prediction log changes faster than it can be read", where=str(folder))
 
 
+def windows_of(folder: Path, since: datetime, width: timedelta) -> list[datetime]:
+    """Starts of the windows that hold logged predictions and end after `since`; counted from 1970 in steps of `width`.
+
+    Of files whose predictions are all in one window, only the names are read.
+    """
+    step, low = width // _MICROSECOND, naive(since)
+    for _ in range(10):
+        found: set[int] = set()
+        try:
+            for segment in segments(folder):
+                ends = [(time - _EPOCH) // width for time in (segment.since, segment.until)]
+                if segment.until >= low and ends[0] != ends[1]:
+                    numbers = pl.scan_parquet(segment.path, glob=False).select(
+                        pl.col("event_time").cast(pl.Int64).floordiv(step).unique()
+                    )
+                    found.update(numbers.collect()["event_time"].to_list())
+                else:
+                    found.add(ends[0])
+        except FileNotFoundError:
+            continue  # merged into another segment meanwhile
+        return [utc(_EPOCH + n * width) for n in sorted(found) if _EPOCH + (n + 1) * width > low]
+    raise StoreError("the prediction log changes faster than it can be read", where=str(folder))
+
+
 def find_prediction(folder: Path, id: str) -> dict[str, Any] | None:
     """One logged prediction by its id, column -> value; None when it is not in the log."""
     for _ in range(2):  # between the two looks a journal may have become a segment
@@ -175,9 +205,12 @@ def _table(records: Sequence[Record]) -> pl.DataFrame:
     inputs = table(source.inputs, columns)
     times = np.repeat([r.time for r in records], [len(r.ids) for r in records])
     time = pl.Series("time", times, dtype=pl.Int64).cast(OWN["time"])
-    event = inputs[source.event_time].alias("event_time") if source.event_time else time.alias("event_time")
-    own = pl.DataFrame(
-        [pl.Series("id", [id for r in records for id in r.ids]), time, event.fill_null(time).clip(_EARLIEST, _LATEST)]
+    event = (inputs[source.event_time] if source.event_time else time).alias("event_time")
+    own = pl.DataFrame([pl.Series("id", [id for r in records for id in r.ids]), time, event]).with_columns(
+        pl.when(pl.col("event_time").is_between(_EPOCH, pl.col("time") + _ODD))
+        .then(pl.col("event_time"))
+        .otherwise(pl.col("time"))
+        .alias("event_time")
     )
     labelled = own.with_columns(
         model=pl.lit(source.model), version=pl.lit(source.version, pl.Int64), release=pl.lit(source.release)

@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from keepfit.cli.data.showing import plural, telling, told_version
-from keepfit.cli.opening import open_project
+from keepfit.cli.opening import open_anyway
 from keepfit.cli.report import Report
 from keepfit.datasets.restore import restore
 from keepfit.datasets.version import resolve_version
@@ -20,7 +20,7 @@ def arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> Report:
-    _, home = open_project(options.project)
+    _, home = open_anyway(options.project)
     version = resolve_version(home, options.version)
     with telling() as told:
         done = restore(home, version, to=options.to, force=options.force, told=told)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 
 from keepfit.cli.data.showing import counted
-from keepfit.cli.opening import open_project
+from keepfit.cli.opening import open_anyway
 from keepfit.cli.report import Report, table
 from keepfit.core.clocks import iso
 from keepfit.datasets.history import Change, history
@@ -17,7 +17,7 @@ def arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> Report:
-    _, home = open_project(options.project)
+    _, home = open_anyway(options.project)
     found = history(home, options.name)
     if not found:
         return Report([], "nothing is versioned yet: keepfit data add")

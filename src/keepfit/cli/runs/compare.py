@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from keepfit.cli.opening import open_project
+from keepfit.cli.opening import open_anyway
 from keepfit.cli.report import Report, table
 from keepfit.cli.runs.showing import block, find
 from keepfit.core.errors import UsageError
@@ -28,7 +28,7 @@ def run(options: Namespace) -> Report:
 
     if len(options.runs) < 2:
         raise UsageError("comparing takes two runs or more", hint="keepfit runs compare RUN RUN")
-    project, home = open_project(options.project)
+    project, home = open_anyway(options.project)
     found = compare(home, [find(home, project.name, id) for id in options.runs])
     if options.html:
         write_file(options.html, report(home, found).encode())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from keepfit.cli.opening import open_project
+from keepfit.cli.opening import open_anyway
 from keepfit.cli.report import Report
 from keepfit.cli.runs.showing import as_csv, listed, value_of
 from keepfit.core.errors import UsageError
@@ -31,7 +31,7 @@ def ordering(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> Report:
     if options.limit < 1:
         raise UsageError(f"`--limit {options.limit}` is less than 1", hint="keepfit runs --limit 20")
-    project, home = open_project(options.project)
+    project, home = open_anyway(options.project)
     runs = search(
         home,
         f"model/{project.name}",

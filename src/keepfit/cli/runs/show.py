@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from keepfit.cli.opening import open_project
+from keepfit.cli.opening import open_anyway
 from keepfit.cli.report import Report
 from keepfit.cli.runs.showing import block, find, value_of
 from keepfit.core.clocks import iso
@@ -18,7 +18,7 @@ def arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> Report:
-    project, home = open_project(options.project)
+    project, home = open_anyway(options.project)
     found = find(home, project.name, options.run)
     lines = [f"{found.id}   {found.state}, {iso(found.time)} by {found.actor or '-'}, {found.seconds:.1f} s", ""]
     lines += block("parameters", [f"{name} = {figure(value)}" for name, value in found.parameters.items()])
