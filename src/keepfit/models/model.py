@@ -14,7 +14,6 @@ from keepfit.models.spec import Summary, TrainSpec
 from keepfit.objects import read
 from keepfit.runs.run import Run
 
-
 _NAMED = 20
 """Versions that an error names."""
 
