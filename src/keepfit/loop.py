@@ -17,6 +17,7 @@ import msgspec
 from keepfit import steps
 from keepfit.alerting.alert import open_alerts, update
 from keepfit.checks.gate import verdict_of
+from keepfit.core.clocks import iso
 from keepfit.core.errors import DataError, NotFound, PackageError, Refused, UserCodeError
 from keepfit.core.files import locked
 from keepfit.home import Home
@@ -26,7 +27,7 @@ from keepfit.monitoring.changes import change_symptoms
 from keepfit.monitoring.symptom import Symptom
 from keepfit.monitoring.watch import due_windows
 from keepfit.project import Project
-from keepfit.releases.release import Release, champion
+from keepfit.releases.release import Release, champion, rejected
 from keepfit.retraining.policy import Signs, reason_to_train
 from keepfit.retraining.settings import RetrainSettings
 from keepfit.retraining.signs import read_signs
@@ -55,6 +56,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     signs: Signs = Signs(live=None)
     retrain: RetrainSettings = RetrainSettings()
     automatic: bool = True
+    rejected: Mapping[str, Release] = {}
+    """Model versions that a person took back -> the rollback; the loop never releases them by itself."""
 
 
 class Action(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,6 +98,9 @@ def _next_step(state: State, trigger: Trigger) -> Action:
     if not verdict.passed:
         kept = f"kept version {live.version}" if live else "nothing is in production"
         return Action(verb="end", ending="refused", reason=f"{name} refused, {kept}: {verdict.reason}")
+    if back := state.rejected.get(model.id):
+        told = f"{name} was rolled back at {iso(back.time)} by {back.actor or '-'} ({back.reason})"
+        return Action(verb="end", ending="waiting", reason=f"{told}; keepfit release {model.body['version']}")
     if not state.automatic:
         return Action(verb="end", ending="waiting", reason=f"{name} may ship: keepfit release")
     return Action(verb="release", reason=trigger.reason)
@@ -119,17 +125,22 @@ def observe(project: Project, home: Home) -> State:
         signs=read_signs(home, name, live, alerts, project.retrain, plan),
         retrain=project.retrain,
         automatic=project.release.automatic,
+        rejected=rejected(home, name) if trigger else {},
     )
 
 
-def act(project: Project, home: Home, state: State, action: Action) -> None:
-    """Do one thing. A step that fails for a reason of the user's ends its trigger; anything else is raised."""
+def act(project: Project, home: Home, state: State, action: Action) -> Action | None:
+    """Do one thing. A step that fails for a reason of the user's ends its trigger, which is given back as an action."""
     try:
         _act(project, home, state, action)
     except (DataError, UserCodeError, PackageError, Refused, NotFound) as problem:
         if state.trigger is None:
             raise
-        _end(project, home, state.trigger, "failed", problem.message)
+        place = f" (at {problem.where})" if problem.where else ""
+        ended = Action(verb="end", ending="failed", reason=problem.message + place)
+        _end(project, home, state, ended)
+        return ended
+    return None
 
 
 def _act(project: Project, home: Home, state: State, action: Action) -> None:
@@ -150,7 +161,7 @@ def _act(project: Project, home: Home, state: State, action: Action) -> None:
     elif trigger and action.verb == "release":
         steps.release(project, home, done["package"], verdict_of(done["verdict"]), reason=action.reason)
     elif trigger and action.ending:
-        _end(project, home, trigger, action.ending, action.reason)
+        _end(project, home, state, action)
 
 
 def tick(
@@ -165,10 +176,15 @@ def tick(
         while not until(state := observe(project, home)) and (actions := decide(state)):
             for action in actions:
                 report(action, state)
-                act(project, home, state, action)
+                if ended := act(project, home, state, action):
+                    report(ended, state)
 
 
-def _end(project: Project, home: Home, trigger: Trigger, ending: Ending, note: str) -> None:
-    end_trigger(home, project.name, trigger, ending, note)
-    failed = Symptom(kind="retraining", severity="page", text=f"retraining failed: {note}", hint="keepfit train")
-    update(home, project.name, [failed] if ending == "failed" else [], kinds=["retraining"])
+def _end(project: Project, home: Home, state: State, end: Action) -> None:
+    """Record what came of a trigger; whoever keeps the model must know when it failed, or nothing is in production."""
+    assert state.trigger and end.ending
+    end_trigger(home, project.name, state.trigger, end.ending, end.reason)
+    bad = end.ending == "failed" or (state.live is None and end.ending != "released")
+    told = f"retraining {end.ending}: {end.reason}" + ("" if state.live else "; nothing is in production")
+    symptom = Symptom(kind="retraining", severity="page", text=told, hint="keepfit check")
+    update(home, project.name, [symptom] if bad else [], kinds=["retraining"])

@@ -15,6 +15,7 @@ from keepfit.monitoring.symptom import Symptom
 from keepfit.monitoring.watch import Window, freshness, list_windows
 from keepfit.project import Project
 from keepfit.releases.release import Release, champion
+from keepfit.retraining.policy import RETRY
 from keepfit.retraining.trigger import Trigger, triggers
 from keepfit.serving.endpoint import endpoint
 
@@ -92,6 +93,9 @@ def _told(action: Action) -> str:
 
 def _waiting(project: Project, last: Trigger | None, live: Release | None) -> list[str]:
     told = []
+    if live is None and last:
+        why = "nothing is in production"
+        return [f"train at {iso(last.time + RETRY)}, because {why}; sooner with: keepfit retrain"]
     since = last.time if last else live.time if live else None
     if since and project.retrain.every:
         told.append(f"train at {iso(since + duration(project.retrain.every))}, because of the schedule")

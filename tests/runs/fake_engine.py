@@ -14,6 +14,7 @@ from keepfit.home import Home
 from keepfit.ledger import open_ledger
 from keepfit.objects import open_objects
 from keepfit.runs.log import Log
+from keepfit.runs.machine import LEFT
 from keepfit.runs.run import Plan
 
 Fit = Callable[[dict[str, Any], Log], object]
@@ -49,6 +50,7 @@ class FakeEngine:
         except Exception as problem:
             return Outcome(1, f"before\n{problem}")
         (folder / "out" / "made.txt").write_text(repr(parameters))
+        (folder / LEFT).touch()
         return Outcome(-9 if ticket in self._cancelled else 0, "")
 
     def cancel(self, ticket: str) -> None:

@@ -27,13 +27,25 @@ def check(home: Home, package: Fact, settings: CheckSettings, *, champion: str |
     run = find_run(home, package.refs["run"])
     tests, checks = code_under_test(home, run, settings), code_of_checks(home, settings)
     environment = keep_environment(home, {**run.code, **tests, **checks})
-    key = [package.refs["package"], champion, settings, tests, checks, environment]
-    if known := home.ledger.get(fact_id("verdict", key)):
-        return verdict_of(known)
+    key: list[object] = [package.refs["package"], champion, settings, tests, checks, environment]
+    known = find_verdict(home, key)
+    if known and known.final:
+        return known
     with ThreadPoolExecutor(3) as side_by_side:
         code = side_by_side.submit(check_code, home, run, settings, tests)
         trial = side_by_side.submit(check_package, home, package, settings)
         model = side_by_side.submit(check_model, home, run, settings, code=checks, champion=champion)
         gates = [*check_data(home, run), *code.result(), *model.result(), *trial.result()]
     refs = {"package": package.id, "model": package.refs["model"], "run": run.id}
+    if known:
+        key = [*key, known.id]
     return record_verdict(home, package, gates, key=key, refs=refs | ({"champion": champion} if champion else {}))
+
+
+def find_verdict(home: Home, key: list[object]) -> Verdict | None:
+    """The newest verdict given for this key; those that only failed by the clock are followed by others."""
+    found = None
+    while fact := home.ledger.get(fact_id("verdict", key)):
+        found = verdict_of(fact)
+        key = [*key, found.id]
+    return found

@@ -24,6 +24,8 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
     found: str
     evidence: dict[str, Any] = {}
     """Figures, rows or slices behind the finding."""
+    measured: bool = False
+    """Whether it was measured with a clock: on a busy machine it fails by chance, so a failure is never final."""
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +39,11 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def passed(self) -> bool:
         return all(g.passed for g in self.gates)
+
+    @property
+    def final(self) -> bool:
+        """Whether asking again would give the same."""
+        return self.passed or not all(g.passed or g.measured for g in self.gates)
 
     @property
     def reason(self) -> str:

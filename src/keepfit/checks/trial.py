@@ -10,11 +10,14 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from keepfit.packages.load import load
+from keepfit.packages.load import Scorer, load
 from keepfit.runs.child import run_step
 from keepfit.serving.signature import Signature
 
 SINGLE_ROWS = 100
+LEAST_ROUNDS, MOST_ROUNDS = 2, 10
+MEASURING = 1.5
+"""Seconds after which no further round begins."""
 
 
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,12 +41,7 @@ def trial(folder: Path) -> None:
     Signature(scorer.manifest.inputs)  # what the endpoint reads rows with: what it cannot read may not ship
     scorer.self_test()
     golden = scorer.golden()
-    times = []
-    for i in range(SINGLE_ROWS):
-        row = golden[i % golden.height]
-        before = time.perf_counter()
-        scorer.score(row)
-        times.append(time.perf_counter() - before)
+    times = _times(scorer)
     unit = 1 if sys.platform == "darwin" else 1024
     found = Trial(
         golden_rows=golden.height,
@@ -53,6 +51,20 @@ def trial(folder: Path) -> None:
         memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit,
     )
     (folder / "out" / "trial.json").write_bytes(msgspec.json.encode(found))
+
+
+def _times(scorer: Scorer) -> list[float]:
+    """Seconds for single rows, of the best of several rounds: what else the machine does only makes them longer."""
+    golden, rounds, ending = scorer.golden(), list[list[float]](), time.perf_counter() + MEASURING
+    while len(rounds) < LEAST_ROUNDS or (len(rounds) < MOST_ROUNDS and time.perf_counter() < ending):
+        times = []
+        for i in range(SINGLE_ROWS):
+            row = golden[i % golden.height]
+            before = time.perf_counter()
+            scorer.score(row)
+            times.append(time.perf_counter() - before)
+        rounds.append(times)
+    return min(rounds, key=lambda times: np.quantile(times, 0.99))
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ def run(options: Namespace) -> Report:
     ended = find_trigger(home, trigger.id)
     progress.clear()
     code = {"released": 0, "unchanged": 0, "waiting": 0, "failed": 1}.get(ended.ending or "", 3)
-    metrics = _metrics(home, project.name)
+    metrics = "" if ended.ending == "failed" else _metrics(home, project.name)
     return Report(ended, f"{ended.ending}: {ended.note}{metrics}", code)
 
 

@@ -46,11 +46,11 @@ def run(verb: str, words: list[str]) -> int:
             import traceback
 
             traceback.print_exc()
-            print(_BUG, file=sys.stderr)
+            print(BUG, file=sys.stderr)
         return 1
 
 
-_BUG = "\nerror[bug]: keepfit itself failed; the lines above say where. Nothing was left half done."
+BUG = "\nerror[bug]: keepfit itself failed; the lines above say where. Nothing was left half done."
 
 
 def _answer(text: str) -> None:

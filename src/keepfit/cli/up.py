@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import signal
 import threading
+import traceback
 from argparse import ArgumentParser, Namespace
 from datetime import timedelta
 
 from keepfit.cli.opening import open_anyway, open_project
 from keepfit.cli.replaying import replay_and_review
 from keepfit.cli.report import Progress, Report
+from keepfit.cli.run import BUG
 from keepfit.core.clocks import duration, instant, iso
 from keepfit.core.errors import KeepfitError
 from keepfit.loop import Action, State, tick
@@ -74,9 +76,11 @@ def _live(options: Namespace) -> Report:
                 refresh(home, project.sides)
                 tick(project, home, acted)
                 troubled = ""
-            except KeepfitError as problem:  # whatever it is, the endpoint goes on answering
-                if str(problem) != troubled:
-                    troubled = str(problem)
+            except Exception as problem:  # whatever it is, the endpoint goes on answering
+                known = isinstance(problem, KeepfitError)
+                told = str(problem) if known else "".join(traceback.format_exception(problem)) + BUG
+                if told != troubled:
+                    troubled = told
                     progress.note(troubled)
             stop.wait(every)
     finally:

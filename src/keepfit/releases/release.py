@@ -26,6 +26,8 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
     """Object digest of the archive."""
     previous: str | None
     actor: str
+    rejected: str | None = None
+    """Of a rollback: id of the model version that was taken back."""
 
     def __str__(self) -> str:
         return f"{self.model_name}@{self.version}"
@@ -50,14 +52,26 @@ def release(home: Home, name: str, package: Fact, *, reason: str) -> Release:
 
 
 def rollback(home: Home, name: str, *, reason: str) -> Release:
-    """Put the previous champion back; NotFound when there is none."""
+    """Put the newest earlier champion back that was not itself taken back since; NotFound when there is none."""
     now = champion(home, name)
-    previous = find_release(home, now.previous) if now and now.previous else None
+    barred = {*rejected(home, name), now.model if now else None}
+    previous = next((r for r in list_releases(home, name) if r.model not in barred), None)
     if now is None or previous is None:
         raise NotFound(f"`{name}` has no earlier release to go back to", hint="keepfit status")
-    made = _append(home, name, _refs(previous), previous.version, reason, now)
+    made = _append(home, name, _refs(previous), previous.version, reason, now, taken_back=now.model)
     sync(home)
     return made
+
+
+def rejected(home: Home, name: str) -> dict[str, Release]:
+    """Model versions that were taken back by a rollback and not released by a person since -> the rollback."""
+    found: dict[str, Release] = {}
+    for release in reversed(list_releases(home, name)):
+        if release.rejected:
+            found[release.rejected] = release
+        else:
+            found.pop(release.model, None)
+    return found
 
 
 def champion(home: Home, name: str) -> Release | None:
@@ -87,7 +101,16 @@ def who_was_live(home: Home, name: str, at: datetime) -> Release | None:
     return _release(found[0]) if found else None
 
 
-def _append(home: Home, name: str, refs: dict[str, str], version: int, reason: str, before: Release | None) -> Release:
+def _append(
+    home: Home,
+    name: str,
+    refs: dict[str, str],
+    version: int,
+    reason: str,
+    before: Release | None,
+    *,
+    taken_back: str | None = None,
+) -> Release:
     subject = f"release/{name}"
     kept = {k: refs[k] for k in ("package", "model")}
     made = fact(
@@ -97,7 +120,7 @@ def _append(home: Home, name: str, refs: dict[str, str], version: int, reason: s
         key=[subject, kept, before.id if before else None],
         actor=home.actor,
         body={"version": version, "reason": reason},
-        refs={**kept, **({"previous": before.id} if before else {})},
+        refs=kept | ({"previous": before.id} if before else {}) | ({"rejected": taken_back} if taken_back else {}),
         attributes={"version": version},
     )
     try:
@@ -121,4 +144,5 @@ def _release(found: Fact) -> Release:
         package=found.refs["package"],
         previous=found.refs.get("previous"),
         actor=found.actor,
+        rejected=found.refs.get("rejected"),
     )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import msgspec
 
-from keepfit.core.errors import KeepfitError
+from keepfit.core.errors import KeepfitError, StoreError, UserCodeError
 from keepfit.runs.machine import LEFT, machine
 
 
@@ -19,6 +22,20 @@ def run_step(step: Callable[[Path], None]) -> None:
         step(folder)
         (folder / LEFT).write_bytes(msgspec.json.encode(machine()))
     except KeepfitError as problem:
-        told = {"code": problem.code, "message": problem.message, "where": problem.where, "hint": problem.hint}
-        (folder / "error.json").write_bytes(msgspec.json.encode(told))
-        sys.exit(1)
+        _tell(folder, problem)
+    except SystemExit as problem:
+        _tell(folder, UserCodeError(f"the code ended the process with `sys.exit({problem.code!r})`"))
+    except OSError as problem:
+        if problem.errno not in DISK:
+            raise
+        _tell(folder, StoreError(f"the disk refuses: {os.strerror(problem.errno)}", hint=f"df -h {folder}"))
+
+
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
+"""What is the disk's fault, and nobody's code's."""
+
+
+def _tell(folder: Path, problem: KeepfitError) -> NoReturn:
+    told = {"code": problem.code, "message": problem.message, "where": problem.where, "hint": problem.hint}
+    (folder / "error.json").write_bytes(msgspec.json.encode(told))
+    sys.exit(1)

@@ -11,7 +11,15 @@ from typing import NamedTuple
 import msgspec
 
 from keepfit.core.digests import canonical, digest_value
-from keepfit.core.errors import ContractBroken, DataError, KeepfitError, NotEnoughData, PackageError, UserCodeError
+from keepfit.core.errors import (
+    ContractBroken,
+    DataError,
+    KeepfitError,
+    NotEnoughData,
+    PackageError,
+    StoreError,
+    UserCodeError,
+)
 from keepfit.core.files import locked
 from keepfit.datasets.version import checkout, find_version
 from keepfit.engines import Outcome, Step
@@ -22,11 +30,12 @@ from keepfit.objects import read
 from keepfit.runs.environment import CACHE, environment, pinned
 from keepfit.runs.evidence import Evidence, completed, gather
 from keepfit.runs.hear import Heard, Hearing
+from keepfit.runs.machine import LEFT
 from keepfit.runs.run import METRIC, PARAMETER, Plan, Run, State, indexed, run_of, series
 
 _PRINTED = 50
 """Lines that are kept of what a failed run printed."""
-_ERRORS = {e.code: e for e in (ContractBroken, DataError, NotEnoughData, UserCodeError, PackageError)}
+_ERRORS = {e.code: e for e in (ContractBroken, DataError, NotEnoughData, UserCodeError, PackageError, StoreError)}
 
 
 def execute(
@@ -118,8 +127,10 @@ def _run(home: Home, plan: Plan, folder: Path, heard: Heard | None) -> Run:
     evidence = completed(evidence, home, folder, plan.environment)
     if hearing.stopped:
         return _record(home, plan, hearing, evidence, _End("pruned", [plan.key, "pruned"], seconds))
-    if outcome.exit_code != 0:
+    if outcome.exit_code != 0 or not (folder / LEFT).exists():
         problem = failure(plan, folder, outcome)
+        if isinstance(problem, StoreError):
+            raise problem  # no fault of the run's: it will be run again
         error = {"code": problem.code, "message": problem.message, "where": problem.where, "hint": problem.hint}
         error["printed"] = "\n".join(outcome.log.splitlines()[-_PRINTED:])
         _record(home, plan, hearing, evidence, _End("failed", [plan.key, began], seconds, error=error))
@@ -134,7 +145,10 @@ def failure(plan: Plan, folder: Path, outcome: Outcome) -> KeepfitError:
     except (OSError, msgspec.DecodeError):
         ending = f"signal {-outcome.exit_code}" if outcome.exit_code < 0 else f"exit code {outcome.exit_code}"
         tail = "\n".join(outcome.log.splitlines()[-20:])
-        return UserCodeError(f"{plan.module.rpartition('.')[2]} ended with {ending}:\n{tail}")
+        if "No space left on device" in tail:
+            return StoreError("the disk is full", where=str(folder.parent), hint=f"df -h {folder.parent}")
+        early = "" if outcome.exit_code else " before it was done"
+        return UserCodeError(f"{plan.module.rpartition('.')[2]} ended with {ending}{early}:\n{tail}".rstrip(":\n"))
     error = _ERRORS.get(told["code"] or "", UserCodeError)
     return error(told["message"] or "", where=told["where"], hint=told["hint"])
 

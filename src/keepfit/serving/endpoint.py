@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,6 +14,7 @@ from keepfit.core.files import locked
 from keepfit.home import Home
 from keepfit.serving.access import token_of
 
+STARTING_SECONDS = 60.0
 SYNC_SECONDS = 180.0
 """How long loading and proving a model may take."""
 
@@ -57,8 +59,19 @@ def prove(home: Home, package: str, version: int) -> str | None:
     return told["refused"] if told else None
 
 
+def _settled(home: Home) -> Endpoint | None:
+    """The project's gateway, once one that is starting, or starting again, is ready."""
+    lock, until = home.folder / "serving" / "gateway.lock", time.monotonic() + STARTING_SECONDS
+    while (found := endpoint(home)) is None and lock.exists() and time.monotonic() < until:
+        with locked(lock, wait=False) as nobody:
+            if nobody:
+                return None
+        time.sleep(0.05)
+    return found
+
+
 def _control(home: Home, path: str, value: Any) -> dict[str, Any] | None:
-    found = endpoint(home)
+    found = _settled(home)
     if found is None:
         return None
     try:
