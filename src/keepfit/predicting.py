@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,6 +13,7 @@ import polars as pl
 from msgspec.structs import replace
 
 from keepfit.core.errors import DataError, NotFound
+from keepfit.core.files import is_read_only
 from keepfit.datasets.contract import keep_contracts
 from keepfit.datasets.dataset import Column, Dataset
 from keepfit.datasets.read import collect, find_files, known_at, places, read_files
@@ -38,7 +42,7 @@ def predict_file(home: Home, name: str, file: Path) -> pl.DataFrame:
         raise NotFound(f"no version of `{name}` is in production", hint="keepfit retrain")
     if not file.is_file():
         raise NotFound(f"there is no file `{file}`", hint="keepfit predict rows.csv --out predicted.csv")
-    folder = home.folder / "pins" / live.package[:16]
+    folder = _place(home, live.package)
     manifest = unpack(home, live.package, folder)
     asked = Dataset(name=file.name, source=str(file), columns=manifest.inputs)
     rows = collect(read_files([file], asked), asked)
@@ -67,6 +71,16 @@ def row_contract(columns: Mapping[str, Column]) -> dict[str, Column]:
         )
         for name, c in columns.items()
     }
+
+
+def _place(home: Home, package: str) -> Path:
+    """Where the package is laid out: beside those that are served, or, on a read-only disk, only for now."""
+    pinned = home.folder / "pins" / package[:16]
+    if pinned.exists() or not is_read_only(home.folder):
+        return pinned
+    spare = Path(tempfile.mkdtemp(prefix="keepfit-"))
+    atexit.register(shutil.rmtree, spare, ignore_errors=True)
+    return spare / "package"
 
 
 def _known(home: Home, side: Dataset) -> pl.DataFrame:

@@ -9,6 +9,7 @@ import msgspec
 from keepfit.alerting.alert import Alert, open_alerts
 from keepfit.core.clocks import duration, iso
 from keepfit.core.errors import KeepfitError
+from keepfit.core.files import is_read_only
 from keepfit.home import Home
 from keepfit.loop import Action, State, decide, observe
 from keepfit.monitoring.symptom import Symptom
@@ -50,14 +51,18 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 
 def status(project: Project, home: Home, broken: str | None = None) -> Status:
     """The state of the project now; `broken` is what keeps it from being loaded, if something does."""
-    state = _seen(project, home) if broken else observe(project, home)
+    fixed = is_read_only(home.folder)
+    state = _seen(project, home) if broken or fixed else observe(project, home)
     windows = list_windows(home, project.name, limit=1)
     try:
         sources, problem = freshness(home, project.datasets), None
     except KeepfitError as error:
         sources, problem = [], error.message
     running = endpoint(home)
-    actions = [] if broken else decide(state)
+    actions = [] if broken or fixed else decide(state)
+    stays = "nothing: the disk is read-only" if fixed else None
+    if broken:
+        stays = "nothing until the project is put right; what is in production stays"
     return Status(
         project=project.name,
         now=home.clock.now(),
@@ -66,9 +71,7 @@ def status(project: Project, home: Home, broken: str | None = None) -> Status:
         window=windows[0] if windows else None,
         alerts=open_alerts(home, project.name),
         sources=sources,
-        next=["nothing until the project is put right; what is in production stays"]
-        if broken
-        else [_told(a) for a in actions] or _waiting(project, state.last, state.live),
+        next=[stays] if stays else [_told(a) for a in actions] or _waiting(project, state.last, state.live),
         last=state.last,
         broken=broken,
         problem=problem,

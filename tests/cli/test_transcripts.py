@@ -27,6 +27,14 @@ def test_help_is_not_an_error(tmp_path: Path) -> None:
     assert keepfit("--help", cwd=tmp_path).returncode == 0
 
 
+@pytest.mark.parametrize("port", ["99999", "-1", "eighty"])
+@pytest.mark.parametrize("verb", ["serve", "up"])
+def test_a_port_that_is_none(verb: str, port: str, tmp_path: Path) -> None:
+    done = keepfit(verb, f"--port={port}", cwd=tmp_path)
+    assert done.returncode == 2
+    assert f"`{port}` is not a port" in done.stderr
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_helps_with_an_example(verb: str, tmp_path: Path) -> None:
     done = keepfit(verb, "--help", cwd=tmp_path)

@@ -288,3 +288,13 @@ def test_the_token_is_made_once_and_only_its_owner_can_read_it(tmp_path: Path) -
     assert len(token) >= 32
     assert token_of(tmp_path) == token
     assert (tmp_path / "token").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    ("host", "hint"), [("192.0.2.1", "address of this machine"), ("no.such.invalid", "address of")]
+)
+def test_an_address_that_is_not_ours_gets_the_hint_that_helps(host: str, hint: str) -> None:
+    with pytest.raises(ServingError) as caught:
+        listen(host, 0)
+    assert hint in str(caught.value.hint)
+    assert "while" not in caught.value.message

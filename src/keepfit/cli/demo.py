@@ -9,6 +9,7 @@ from argparse import ArgumentParser, Namespace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from keepfit.cli.port import port
 from keepfit.cli.replaying import replay_and_review
 from keepfit.cli.report import Progress, Report
 from keepfit.core.errors import UsageError
@@ -24,7 +25,7 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--to", type=Path, default=Path("keepfit-demo"), metavar="DIR", help="where to write the project"
     )
-    parser.add_argument("--port", type=int, default=None, help="of the endpoint (default: any free one)")
+    parser.add_argument("--port", type=port, default=None, help="of the endpoint (default: any free one)")
 
 
 def run(options: Namespace) -> Report:

@@ -7,12 +7,13 @@ from argparse import ArgumentParser, Namespace
 import msgspec
 
 from keepfit.cli.opening import open_anyway
+from keepfit.cli.port import port
 from keepfit.cli.report import Progress, Report
 from keepfit.serving.gateway import serve
 
 
 def arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("--port", type=int, default=None, help="(default: [serve] port)")
+    parser.add_argument("--port", type=port, default=None, help="(default: [serve] port)")
     parser.add_argument("--host", default=None, help="address to listen on (default: [serve] host, 127.0.0.1)")
 
 

@@ -9,6 +9,7 @@ from argparse import ArgumentParser, Namespace
 from datetime import timedelta
 
 from keepfit.cli.opening import open_anyway, open_project
+from keepfit.cli.port import port
 from keepfit.cli.replaying import replay_and_review
 from keepfit.cli.report import Progress, Report
 from keepfit.cli.run import BUG
@@ -22,7 +23,7 @@ from keepfit.serving.rows import refresh
 
 
 def arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("--port", type=int, default=None, help="of the endpoint (default: [serve] port)")
+    parser.add_argument("--port", type=port, default=None, help="of the endpoint (default: [serve] port)")
     parser.add_argument("--every", default="10s", help="how often to look (default: 10s)")
     parser.add_argument("--replay", action="store_true", help="live the data's own time again, as fast as it goes")
     parser.add_argument(

@@ -9,6 +9,7 @@ from keepfit.alerting.alert import open_alerts
 from keepfit.cli.opening import open_anyway
 from keepfit.cli.report import Progress, Report, table
 from keepfit.core.clocks import iso
+from keepfit.core.files import is_read_only
 from keepfit.models.task import METRICS
 from keepfit.monitoring.watch import Window, due_windows, list_windows
 from keepfit.releases.release import champion
@@ -22,7 +23,7 @@ def run(options: Namespace) -> Report:
     project, home = open_anyway(options.project)
     live, progress = champion(home, project.name), Progress()
     due = due_windows(home, project.name, settings=project.watch, delay=project.main.label_delay) if live else []
-    for start in due:
+    for start in [] if is_read_only(home.folder) else due:
         progress.show(f"watching {iso(start)} ...")
         if live:
             steps.watch(project, home, live, start)

@@ -163,6 +163,13 @@ def make_folder(path: Path) -> None:
     sync_folder(path.parent)
 
 
+def is_read_only(path: Path) -> bool:
+    """Whether the disk that holds the path, or would hold it, lets nobody write."""
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+
+
 def sync_folder(path: Path) -> None:
     """Make the folder's own entries durable."""
     _sync(path, os.O_DIRECTORY)
@@ -185,13 +192,19 @@ def _sync(path: str | Path, flags: int = 0) -> None:
 def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
     """Hold an advisory lock on `path` for the block; yields whether it was got.
 
-    The kernel releases it when the process ends, however it ends: nothing to clean up by hand.
+    The kernel releases it when the process ends, however it ends: nothing to clean up by hand. On a
+    read-only disk there is nothing to guard.
     """
     try:
         make_folder(path.parent)
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as problem:
-        raise _refused(path, problem) from problem
+        if problem.errno != errno.EROFS:
+            raise _refused(path, problem) from problem
+        fd = None
+    if fd is None:
+        yield True
+        return
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))

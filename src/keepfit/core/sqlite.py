@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from keepfit.core.errors import DamagedObject, StoreError
-from keepfit.core.files import make_folder, sync_file, sync_folder
+from keepfit.core.files import is_read_only, make_folder, sync_file, sync_folder
 from keepfit.core.pool import Pool
 
 Connection = sqlite3.Connection
@@ -49,8 +49,9 @@ class Database:
 
     def make(self) -> None:
         """Make the database, unless it is there, and see whether it can be used."""
-        self._make_folder()
-        with self._told(), self._pool.lend():
+        if not self.exists():
+            self._make_folder()
+        with self.reading():
             pass
 
     @contextmanager
@@ -61,6 +62,9 @@ class Database:
                 connection = held.enter_context(self._pool.lend())
             except sqlite3.OperationalError as problem:
                 if not self._is_at_rest(problem):
+                    if self.exists() and is_read_only(self._path):
+                        reason = "the disk is read-only, and some of what was written is beside the file still"
+                        raise self._unusable(reason, hint=f"cp -r {self._path.parent} ...") from problem
                     raise
                 connection = held.enter_context(closing(self._connect_at_rest()))
             yield connection
@@ -73,8 +77,7 @@ class Database:
         """
         self._make_folder()
         if not os.access(self._path.parent, os.W_OK):
-            read_only = os.statvfs(self._path.parent).f_flag & os.ST_RDONLY
-            reason = os.strerror(errno.EROFS if read_only else errno.EACCES)
+            reason = os.strerror(errno.EROFS if is_read_only(self._path) else errno.EACCES)
             raise self._unusable(reason, hint=f"ls -ld {self._path.parent}")
         if not self.exists():  # never made, or deleted under our hands
             self._ready = False

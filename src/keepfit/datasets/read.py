@@ -160,7 +160,12 @@ def parse(column: pl.Expr, want: pl.DataType) -> pl.Expr:
             .when(word.is_in(["false", "f", "no", "n", "0", "0.0"]))
             .then(False)
         )
-    return text.cast(want, strict=False)
+    return (whole(text) if want == pl.Int64() else text).cast(want, strict=False)
+
+
+def whole(text: pl.Expr) -> pl.Expr:
+    """Whole numbers that were written as floats (3.0), as tables with gaps do, as the integers they are."""
+    return text.str.replace(r"\.0+$", "")
 
 
 def _refuse_wrong_types(raw: pl.LazyFrame, casts: dict[str, pl.Expr], file: Path, dataset: Dataset) -> None:

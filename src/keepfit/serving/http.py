@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import socket
 import time
@@ -211,10 +212,13 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as problem:
-        raise ServingError(
-            f"cannot listen on {host}:{port}: {problem.strerror}",
-            hint="free the port, or write another `port` under [serve] in keepfit.toml (0: any free one)",
-        ) from problem
+        hint = "free the port, or write another `port` under [serve] in keepfit.toml (0: any free one)"
+        if problem.errno == errno.EADDRNOTAVAIL or (problem.errno or 0) < 0:  # below 0: the name is not known
+            hint = "`host` must be an address of this machine: 127.0.0.1, or 0.0.0.0 for all it has"
+        elif problem.errno == errno.EACCES:
+            hint = "ports below 1024 take special rights: write another `port` under [serve] in keepfit.toml"
+        reason = str(problem.strerror).partition(" (while")[0]
+        raise ServingError(f"cannot listen on {host}:{port}: {reason}", hint=hint) from problem
 
 
 class HttpServer:

@@ -7,10 +7,12 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import msgspec
 
 from keepfit.core.errors import StoreError
+from keepfit.core.files import is_read_only
 
 T = TypeVar("T")
 
@@ -136,10 +138,21 @@ class Records:
         self._db = db
         return db
 
+    def _open_to_read(self) -> sqlite3.Connection:
+        """On a read-only disk the file as it is, or nothing at all when there is none."""
+        if not is_read_only(self._path):
+            return self._open()
+        if self._db is None:
+            place = f"file:{quote(str(self._path))}?mode=ro&immutable=1" if self._path.exists() else ":memory:"
+            self._db = sqlite3.connect(place, uri=True, isolation_level=None, check_same_thread=False)
+            if not self._path.exists():
+                self._db.executescript(f"{_SCHEMA} PRAGMA query_only = 1;")
+        return self._db
+
     def _read(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         def read() -> list[tuple[Any, ...]]:
             with self._lock:
-                return self._open().execute(statement, values).fetchall()
+                return self._open_to_read().execute(statement, values).fetchall()
 
         return self._guard(read)
 

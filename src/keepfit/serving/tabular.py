@@ -86,8 +86,9 @@ def _typed(values: pl.Series, column: Column) -> pl.Series | None:
     """The values as they are packed; None when they are of another kind, or out of bounds."""
     dtype = values.dtype
     if column.type == "integer" and dtype.is_float():
-        whole = values.fill_nan(None).cast(pl.Int64, strict=False)
-        return _typed(whole, column) if (whole == values).drop_nulls().all() else None
+        known = values.fill_nan(None)
+        whole = known.cast(pl.Int64, strict=False)
+        return _typed(whole, column) if whole.eq_missing(known).all() else None
     if column.type == "integer" and dtype.is_integer():
         typed = values.cast(pl.Int64, strict=False)
         low, high = typed.min(), typed.max()

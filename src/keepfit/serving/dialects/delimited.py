@@ -9,6 +9,7 @@ import polars as pl
 
 from keepfit.datasets.dataset import Column
 from keepfit.datasets.delimited import header
+from keepfit.datasets.read import whole
 from keepfit.serving.answering import Answered
 from keepfit.serving.dialects.arrow import of_frame, table
 from keepfit.serving.explain import explain_names, step
@@ -48,7 +49,7 @@ def _cast(text: pl.Expr, column: Column) -> pl.Expr:
         return text
     if column.type == "bool":
         return text.str.to_lowercase().replace_strict(_TRUTHS, default=None, return_dtype=pl.Boolean)
-    return text.cast(pl.Float64 if column.type == "number" else pl.Int64, strict=False)
+    return text.cast(pl.Float64, strict=False) if column.type == "number" else whole(text).cast(pl.Int64, strict=False)
 
 
 def _cell(text: str | None, column: Column) -> Any:
@@ -58,6 +59,6 @@ def _cell(text: str | None, column: Column) -> Any:
     if column.type == "bool":
         return _TRUTHS.get(text.lower(), text)
     try:
-        return float(text) if column.type == "number" else int(text)
+        return int(text) if column.type == "integer" and "." not in text else float(text)
     except ValueError:
         return text
