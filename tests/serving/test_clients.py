@@ -165,5 +165,13 @@ def test_the_curl_lines_of_the_guide(running: Running, command: str, answer: str
 
 def test_the_guide_has_a_line_for_every_dialect() -> None:
     text = "".join(command for command, _ in examples())
-    for path in ("/predict", f"/v2/models/{MODEL}/infer", "/invocations", "/openapi.json", "/labels"):
+    for path in (
+        "/predict",
+        f"/v2/models/{MODEL}/infer",
+        "/invocations",
+        "/openapi.json",
+        "/labels",
+        "/model",
+        "/health",
+    ):
         assert path in text

@@ -20,6 +20,7 @@ from keepfit.features.join import align
 from keepfit.serving.client import Client
 from keepfit.serving.endpoint import endpoint, sync
 from keepfit.serving.gateway import Running, start
+from keepfit.serving.labels import new_levels
 from keepfit.serving.log import find_prediction, read_log
 from keepfit.serving.records import Records
 from keepfit.serving.settings import ServeSettings
@@ -121,8 +122,23 @@ def test_labels_are_stored_once_however_often_they_are_delivered(running: Runnin
     for label in (3, 3, 4.5):
         body = {"labels": [{"id": ids[0], "label": label}, {"id": ids[1], "label": 7}]}
         assert ask(running, "POST", "/labels", body) == {"stored": 2}
+    assert ask(running, "POST", "/labels", {"labels": [{"id": "not-yet", "label": 1}]}) == {"stored": 1}
     with Records(root / ".keepfit" / "serving" / "records.db") as records:
         assert records.labels_of(ids) == {ids[0]: 4.5, ids[1]: 7}
+
+
+def test_a_label_that_is_null_takes_back_what_was_told(running: Running, root: Path) -> None:
+    ids = [p["id"] for p in predict(running, row(1), row(2))]
+    for label in (3, None):
+        assert ask(running, "POST", "/labels", {"labels": [{"id": ids[0], "label": label}]}) == {"stored": 1}
+    with Records(root / ".keepfit" / "serving" / "records.db") as records:
+        assert records.labels_of(ids) == {ids[0]: None}
+
+
+def test_levels_that_the_model_does_not_know_are_taken_and_told() -> None:
+    labels = {("", "a"): "low", ("", "b"): "lwo", ("", "c"): "lwo", ("", "d"): None}
+    assert new_levels(labels, ["low", "high"]) == {"lwo": 2}
+    assert new_levels({("", "a"): 1.5}, None) == {}
 
 
 @pytest.mark.parametrize(
@@ -133,7 +149,6 @@ def test_labels_are_stored_once_however_often_they_are_delivered(running: Runnin
         ({"labels": [{"id": "a"}]}, "$.labels[0]"),
         ({"labels": [{"id": "a", "label": 1}, {"id": 3, "label": 1}]}, "$.labels[1].id"),
         ({"labels": [{"id": "", "label": 1}]}, "$.labels[0].id"),
-        ({"labels": [{"id": "a", "label": None}]}, "$.labels[0].label"),
         ({"labels": [{"id": "a", "label": "x"}]}, "$.labels[0].label"),
         ({"labels": [{"id": "a", "label": True}]}, "$.labels[0].label"),
     ],

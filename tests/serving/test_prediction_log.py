@@ -231,7 +231,7 @@ def test_a_clock_set_back_between_two_starts_hides_nothing(
 CRASHER = """
 import sys
 sys.path.insert(0, sys.argv[2])
-from test_log import *
+from test_prediction_log import *
 writer = Writer(Path(sys.argv[1]))
 n = 0
 while True:

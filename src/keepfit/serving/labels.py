@@ -8,6 +8,8 @@ import io
 import math
 import re
 import time
+from collections import Counter
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -27,9 +29,9 @@ Found = dict[tuple[str, str], Any]
 
 
 class Label(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The truth about one prediction, or about all predictions of the user's key."""
+    """The truth about one prediction, or about all predictions of the user's key; null takes it back."""
 
-    label: bool | int | float | str
+    label: bool | int | float | str | None
     id: Id | None = None
     key: Key | None = None
 
@@ -117,7 +119,14 @@ def _name(entry: Label, column: str | None, path: str) -> tuple[str, str]:
     return column, str(entry.key)
 
 
+def new_levels(labels: Found, levels: Sequence[str] | None) -> dict[str, int]:
+    """How many labels name each level that the model does not know: a new one, or a slip."""
+    return dict(Counter(label for label in labels.values() if label not in (None, *levels))) if levels else {}
+
+
 def _checked(label: Any, task: Task, path: str) -> Any:
+    if label is None:
+        return None
     if task == "binary" and (isinstance(label, bool) or label in (0, 1)):
         return bool(label)
     if task == "multiclass" and isinstance(label, str):

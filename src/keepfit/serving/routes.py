@@ -15,7 +15,7 @@ from keepfit.serving.dialects import invocations, oip, openapi, predict
 from keepfit.serving.explain import clip
 from keepfit.serving.frames import AddRows, ReloadRows
 from keepfit.serving.http import TEXT, Reply, Request, Route, reply
-from keepfit.serving.labels import LABEL_TYPES, Labels, read_labels
+from keepfit.serving.labels import LABEL_TYPES, Labels, new_levels, read_labels
 from keepfit.serving.lane import Lane
 from keepfit.serving.log import Log
 from keepfit.serving.metrics import Metrics
@@ -63,7 +63,10 @@ class Routes:
         lane = await self._answering.champion()
         labels = read_labels(request.body, lane.manifest.task, request.kind, self._settings.key)
         await self._labels.store(labels)
-        return reply({"stored": len(labels)})
+        told: dict[str, Any] = {"stored": len(labels)}
+        if new := new_levels(labels, lane.manifest.levels):
+            told["new_levels"] = new
+        return reply(told)
 
     async def rows(self, request: Request) -> Reply:
         lane = await self._answering.champion()

@@ -157,7 +157,10 @@ def _label(task: Task, levels: list[str] | None) -> Schema:
         "multiclass": {"type": "string", **({"examples": levels[:1]} if levels else {})},
         "regression": {"type": "number"},
     }
-    by_id = {"id": {"type": "string", "minLength": 1, "maxLength": 64}, "label": kinds[task]}
+    by_id = {
+        "id": {"type": "string", "minLength": 1, "maxLength": 64},
+        "label": {"anyOf": [kinds[task], {"type": "null"}]},
+    }
     return _object(by_id)
 
 
