@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -17,9 +17,11 @@ from keepfit.ledger import Fact, Move, fact
 from keepfit.models.model import find_model
 from keepfit.monitoring.settings import WatchSettings
 from keepfit.monitoring.symptom import Symptom
-from keepfit.releases.release import Release
 from keepfit.runs.environment import environment_diff, read_environment
 from keepfit.runs.run import Plan, Run, find_run
+
+if TYPE_CHECKING:
+    from keepfit.releases.release import Release
 
 Kind = Literal["data", "code", "environment"]
 SHOWN = 5
