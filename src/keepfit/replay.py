@@ -19,7 +19,7 @@ import polars as pl
 from keepfit.core.clocks import ReplayClock, utc
 from keepfit.core.errors import ProjectError, ServingError
 from keepfit.datasets.dataset import Dataset
-from keepfit.datasets.read import find_files, naive, read_files
+from keepfit.datasets.read import collect, find_files, naive, read_files
 from keepfit.home import Home
 from keepfit.ledger import Query, fact
 from keepfit.loop import Action, State, tick
@@ -190,7 +190,7 @@ async def _deliver_lasting(project: Project, home: Home, client: Client) -> None
     """Send the side datasets that have no time."""
     for side in project.sides:
         if not side.event_time:
-            await _put(client, side, read_files(find_files(home.root, side), side).collect())
+            await _put(client, side, collect(read_files(find_files(home.root, side), side), side))
 
 
 async def _put(client: Client, side: Dataset, rows: pl.DataFrame) -> None:
@@ -228,7 +228,8 @@ async def _control(client: Client, path: str, body: bytes = b"{}", *, method: st
 def _rows(home: Home, dataset: Dataset, start: datetime, end: datetime) -> pl.DataFrame:
     time = pl.col(dataset.event_time or "")
     rows = read_files(find_files(home.root, dataset), dataset)
-    return rows.filter((time >= naive(start)) & (time < naive(end))).sort(time, maintain_order=True).collect()
+    day = rows.filter((time >= naive(start)) & (time < naive(end))).sort(time, maintain_order=True)
+    return collect(day, dataset)
 
 
 def _days_between(first: datetime, last: datetime) -> Sequence[datetime]:
@@ -263,5 +264,5 @@ def span(project: Project, home: Home) -> tuple[datetime, datetime]:
     """From the first day to the day after the last of the main dataset."""
     time = pl.col(project.main.event_time or "")
     rows = read_files(find_files(home.root, project.main), project.main)
-    first, last = rows.select(time.min().alias("first"), time.max().alias("last")).collect().row(0)
+    first, last = collect(rows.select(time.min().alias("first"), time.max().alias("last")), project.main).row(0)
     return utc(first).replace(hour=0, minute=0, second=0, microsecond=0), utc(last)

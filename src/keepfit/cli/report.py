@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sys
 from collections.abc import Sequence
@@ -45,8 +46,9 @@ class Progress:
 
     def note(self, text: str) -> None:
         """Leave a line that stays; also when not on a terminal."""
-        self.clear()
-        print(text, file=sys.stderr, flush=True)
+        with contextlib.suppress(OSError):  # the terminal may be gone, and what is told of must go on
+            self.clear()
+            print(text, file=sys.stderr, flush=True)
 
     def clear(self) -> None:
         """Take the changing line away."""

@@ -13,7 +13,7 @@ from keepfit.core.clocks import duration, iso
 from keepfit.datasets.dataset import Dataset
 from keepfit.datasets.profile import Profile
 from keepfit.datasets.query import pin
-from keepfit.datasets.read import find_files, known_at, naive, read_files
+from keepfit.datasets.read import collect, find_files, known_at, naive, read_files
 from keepfit.home import Home
 from keepfit.ledger import Fact, Point, Query, fact
 from keepfit.models.model import find_model, spec_of, summary_of
@@ -128,7 +128,7 @@ def freshness(home: Home, datasets: Sequence[Dataset]) -> list[Symptom]:
             if dataset.query:
                 pin(home, dataset)  # only the database knows how fresh it is
             rows = known_at(read_files(find_files(home.root, dataset), dataset), dataset, home.clock.now())
-            newest = rows.select(pl.col(dataset.event_time).max()).collect().item()
+            newest = collect(rows.select(pl.col(dataset.event_time).max()), dataset).item()
             if newest is None or naive(home.clock.now()) - newest > duration(dataset.fresh):
                 text = f"the newest row of `{dataset.name}` is of {newest}; it may be {dataset.fresh} old"
                 found.append(

@@ -11,7 +11,7 @@ import polars as pl
 from keepfit.core.digests import digest_value
 from keepfit.core.files import write_file
 from keepfit.datasets.dataset import Dataset
-from keepfit.datasets.read import find_files, read_files
+from keepfit.datasets.read import collect, find_files, read_files
 from keepfit.home import Home
 from keepfit.serving.endpoint import sync
 from keepfit.serving.records import NEWEST, OnlineRow, Records
@@ -59,11 +59,8 @@ def _newest(root: Path, side: Dataset) -> pl.DataFrame:
     if time is not None:
         rows = rows.filter(pl.col(time).is_not_null()).sort(time, maintain_order=True)
     most = NEWEST if time is not None else 1
-    return (
-        (rows.group_by(keys, maintain_order=True).tail(most) if keys else rows.tail(most))
-        .select(list(side.columns))
-        .collect()
-    )
+    newest = rows.group_by(keys, maintain_order=True).tail(most) if keys else rows.tail(most)
+    return collect(newest.select(list(side.columns)), side)
 
 
 def _state(root: Path, side: Dataset) -> str:
