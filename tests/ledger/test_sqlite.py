@@ -208,13 +208,16 @@ def test_a_ledger_below_a_file_or_in_place_of_a_folder_is_refused(tmp_path: Path
     unusable(tmp_path, "unable to open")
 
 
-def test_a_read_only_folder_is_told(tmp_path: Path) -> None:
+def test_a_ledger_on_a_read_only_disk_can_be_read(tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     with closing(SqliteLedger(tmp_path / "disk" / "ledger.db")) as ledger:
         ledger.append([event(1)])
     with read_only(tmp_path / "disk") as disk:
-        unusable(disk / "ledger.db", "unable to open|readonly")
-        unusable(disk / "new.db", "unable to open|readonly")
+        with closing(SqliteLedger(disk / "ledger.db")) as ledger:
+            assert ledger.get(event(1).id) == event(1)
+            with pytest.raises(StoreError, match="(?i)read-?only"):
+                ledger.append([event(2)])
+        unusable(disk / "new.db", "unable to open|(?i:read-?only)")
         unusable(disk / "deep" / "new.db", "Read-only")
 
 

@@ -16,5 +16,4 @@ def arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> Report:
     project, home = open_anyway(options.project)
-    made = rollback(home, project.name, reason=options.reason)
-    return Report(made, told(made))
+    return told(home, rollback(home, project.name, reason=options.reason))

@@ -14,7 +14,6 @@ from keepfit.core.files import locked
 from keepfit.home import Home
 from keepfit.serving.access import token_of
 
-STARTING_SECONDS = 60.0
 SYNC_SECONDS = 180.0
 """How long loading and proving a model may take."""
 
@@ -59,28 +58,32 @@ def prove(home: Home, package: str, version: int) -> str | None:
     return told["refused"] if told else None
 
 
-def _settled(home: Home) -> Endpoint | None:
-    """The project's gateway, once one that is starting, or starting again, is ready."""
-    lock, until = home.folder / "serving" / "gateway.lock", time.monotonic() + STARTING_SECONDS
-    while (found := endpoint(home)) is None and lock.exists() and time.monotonic() < until:
-        with locked(lock, wait=False) as nobody:
-            if nobody:
-                return None
-        time.sleep(0.05)
-    return found
-
-
 def _control(home: Home, path: str, value: Any) -> dict[str, Any] | None:
-    found = _settled(home)
+    found = _awaited(home)
     if found is None:
         return None
+    token = token_of(home.folder)
     try:
-        answer = call(found.url, token_of(home.folder), "POST", path, value, timeout=SYNC_SECONDS)
+        return dict(call(found.url, token, "POST", path, value, timeout=SYNC_SECONDS))
     except ServingError:
-        if endpoint(home) is None:  # it ended meanwhile: whoever starts it again follows the ledger
-            return None
-        raise
-    return dict(answer)
+        other = _awaited(home)
+        if other == found:
+            raise
+    if other is None:  # it ended meanwhile: whoever starts it again follows the ledger
+        return None
+    return dict(call(other.url, token, "POST", path, value, timeout=SYNC_SECONDS))
+
+
+def _awaited(home: Home) -> Endpoint | None:
+    """The gateway; one that is starting, and does not say yet where it is, is waited for."""
+    begun = time.monotonic()
+    while True:
+        if found := endpoint(home):
+            return found
+        with locked(home.folder / "serving" / "gateway.lock", wait=False) as nobody:
+            if nobody or time.monotonic() - begun > SYNC_SECONDS:
+                return None
+        time.sleep(0.05)
 
 
 def call(url: str, token: str, method: str, path: str, value: Any = None, *, timeout: float = 60.0) -> Any:
