@@ -215,7 +215,7 @@ def test_a_ledger_on_a_read_only_disk_can_be_read(tmp_path: Path) -> None:
     with read_only(tmp_path / "disk") as disk:
         with closing(SqliteLedger(disk / "ledger.db")) as ledger:
             assert ledger.get(event(1).id) == event(1)
-            with pytest.raises(StoreError, match="(?i)read-?only"):
+            with pytest.raises(StoreError, match=r"(?i)read-?only"):
                 ledger.append([event(2)])
         unusable(disk / "new.db", "unable to open|(?i:read-?only)")
         unusable(disk / "deep" / "new.db", "Read-only")

@@ -44,8 +44,8 @@ def check(home: Home, package: Fact, settings: CheckSettings, *, champion: str |
 
 def find_verdict(home: Home, key: list[object]) -> Verdict | None:
     """The newest verdict given for this key; those that only failed by the clock are followed by others."""
-    found = None
-    while fact := home.ledger.get(fact_id("verdict", key)):
+    found, at = None, key
+    while fact := home.ledger.get(fact_id("verdict", at)):
         found = verdict_of(fact)
-        key = [*key, found.id]
+        at = [*key, found.id]
     return found
