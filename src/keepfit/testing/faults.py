@@ -69,7 +69,7 @@ class Disk:
 
 
 @contextlib.contextmanager
-def disk(folder: Path, kind: str, *, megabytes: int = 512) -> Iterator[Disk]:
+def disk(folder: Path, kind: str, *, megabytes: int = 4096) -> Iterator[Disk]:
     """A disk with a file system of this kind (`ext4`, `xfs`) for the block, mounted on `folder`."""
     make = shutil.which(f"mkfs.{kind}") or pytest.skip(f"mkfs.{kind} is not installed")
     image = folder.with_suffix(".image")
