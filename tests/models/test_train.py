@@ -8,7 +8,7 @@ import msgspec
 import polars as pl
 import pytest
 
-from keepfit.core.errors import NotEnoughData
+from keepfit.core.errors import NotEnoughData, UserCodeError
 from keepfit.datasets.dataset import Column, Dataset
 from keepfit.models.spec import TrainSpec
 from keepfit.models.train import tables, train
@@ -78,3 +78,34 @@ def test_a_test_with_one_answer_is_refused(tmp_path: Path, labels: list[bool], d
     step(tmp_path, labels, dated=dated)
     with pytest.raises(NotEnoughData, match=told):
         train(tmp_path)
+
+
+FEATURES = "\n\ndef wrong(d):\n    return {}\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "message", "where"),
+    [
+        ("d.head(3)", "`wrong` gave back 3 rows for 600", "ours.py:8"),
+        ("[1]", "`wrong` gave back a list, not a table", "ours.py:8"),
+        ("d.select(x=d['x'] / d.height)", "depends on which rows are asked with it", "ours.py:8"),
+    ],
+)
+def test_what_is_wrong_with_features_points_at_their_function(
+    tmp_path: Path, given: str, message: str, where: str
+) -> None:
+    spec = step(tmp_path, [False, True, True] * 200)
+    (tmp_path / "spec.json").write_bytes(msgspec.json.encode(msgspec.structs.replace(spec, features="ours:wrong")))
+    (tmp_path / "code" / "ours.py").write_text(CODE + FEATURES.format(given))
+    with pytest.raises(UserCodeError, match=message) as caught:
+        train(tmp_path)
+    assert caught.value.where == where
+
+
+def test_what_is_wrong_with_a_model_points_at_the_function_that_made_it(tmp_path: Path) -> None:
+    step(tmp_path, [False, True] * 100)
+    regression = CODE.replace("LogisticRegression()", "LinearRegression()")
+    (tmp_path / "code" / "ours.py").write_text(regression.replace("LogisticRegression", "LinearRegression"))
+    with pytest.raises(UserCodeError, match="has no predict_proba") as caught:
+        train(tmp_path)
+    assert caught.value.where == "ours.py:4"

@@ -68,13 +68,37 @@ def build_features(function: Function | None, main: str, tables: Mapping[str, pl
     if isinstance(features, pl.LazyFrame):
         features = features.collect()
     if not isinstance(features, pl.DataFrame):
-        raise UserCodeError(f"`{function.__name__}` gave back a {type(features).__name__}, not a table")
+        raise UserCodeError(
+            f"`{function.__name__}` gave back a {type(features).__name__}, not a table", where=place_of(function)
+        )
     if features.height != height:
         raise UserCodeError(
             f"`{function.__name__}` gave back {features.height:,} rows for {height:,}",
+            where=place_of(function),
             hint="give exactly one row of features per row of the main table: no filter, no join that repeats rows",
         )
     return features
+
+
+def place_of(function: Function | None) -> str | None:
+    """Where a function of the user's is written, as file:line."""
+    written = inspect.unwrap(function) if function else None
+    code = getattr(written, "__code__", None)
+    if code is None:
+        return None
+    file = Path(code.co_filename)
+    root = next((folder for folder in _folders if file.is_relative_to(folder)), file.parent)
+    return f"{file.relative_to(root)}:{code.co_firstlineno}"
+
+
+@contextlib.contextmanager
+def owing_to(function: Function) -> Iterator[None]:
+    """Errors in what a function of the user's has made point at it, unless they know a better place."""
+    try:
+        yield
+    except UserCodeError as problem:
+        problem.where = problem.where or place_of(function)
+        raise
 
 
 def schema_of(features: pl.DataFrame) -> dict[str, str]:

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from keepfit.core.errors import UserCodeError
-from keepfit.features.build import Function, build_features, feature_hash, schema_of
+from keepfit.features.build import Function, build_features, feature_hash, place_of, schema_of
 from keepfit.models.metrics import Array
 from keepfit.models.task import Task
 
@@ -39,7 +39,8 @@ class Predictor:
         """
         features = build_features(self.features, self.main, {**sides, self.main: rows})
         if self.feature_hash is not None and feature_hash(schema_of(features)) != self.feature_hash:
-            raise UserCodeError("the features differ in name, order or type from those the model was trained on")
+            told = "the features differ in name, order or type from those the model was trained on"
+            raise UserCodeError(told, where=place_of(self.features))
         X = features.to_pandas() if self.pandas else features
         return predict(self.model, X, self.task)
 

@@ -26,6 +26,8 @@ from keepfit.features.build import (
     build_features,
     feature_hash,
     load_function,
+    owing_to,
+    place_of,
     schema_of,
     wants_pandas,
 )
@@ -69,20 +71,21 @@ def train(folder: Path) -> None:
     _refuse_one_sided(truth[cut:], spec)
     with Log(folder) as log:
         model, pandas, own = _fit(fit, features.head(cut), truth[:cut], levels, spec, code, log)
-    name, content = formats.dump(model, spec.trust, pickle=spec.pickle)
-    predictor = Predictor(
-        model=formats.load(name, content, spec.trust),  # what is tested is what ships
-        task=spec.task,
-        main=spec.main.name,
-        features=make,
-        feature_hash=feature_hash(schema_of(features)),
-        pandas=pandas,
-    )
     test = slice(cut, rows.height)
     tested = {name: side[test] for name, side in sides.items()}
-    prediction = predictor.predict(inputs[test], tested)
-    if not np.isfinite(prediction).all():
-        raise UserCodeError(f"the fitted {type(model).__name__} predicts NaN or infinite values")
+    with owing_to(fit):
+        name, content = formats.dump(model, spec.trust, pickle=spec.pickle)
+        predictor = Predictor(
+            model=formats.load(name, content, spec.trust),  # what is tested is what ships
+            task=spec.task,
+            main=spec.main.name,
+            features=make,
+            feature_hash=feature_hash(schema_of(features)),
+            pandas=pandas,
+        )
+        prediction = predictor.predict(inputs[test], tested)
+        if not np.isfinite(prediction).all():
+            raise UserCodeError(f"the fitted {type(model).__name__} predicts NaN or infinite values")
     found = metrics(spec.task, truth[test], prediction)
     log.final({**own, **{f"{VALIDATION if spec.validate else ''}{m}": v for m, v in found.items()}})
     out = folder / "out"
@@ -214,6 +217,7 @@ def _fit(
     if not hasattr(model, "predict"):
         raise UserCodeError(
             f"`{spec.fit}` gave back a {type(model).__name__} without a predict method",
+            where=place_of(fit),
             hint='return the fitted model, alone or with a dictionary of metrics: return model, {"loss": 0.1}',
         )
     return model, pandas, own
@@ -256,6 +260,7 @@ def _write_golden(
         raise UserCodeError(
             f"the answer for a row depends on which rows are asked with it: {alone[row]!s} among {len(pick)}, "
             f"{among[row]!s} among {test.height:,}",
+            where=place_of(predictor.features),
             hint="features must follow from their own row: take means and ranks over the table in your fit function",
         )
     test[pick].with_columns(pl.Series(PREDICTION, alone)).write_parquet(out / "golden.parquet")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
@@ -24,7 +25,8 @@ def run_step(step: Callable[[Path], None]) -> None:
     except KeepfitError as problem:
         _tell(folder, problem)
     except SystemExit as problem:
-        _tell(folder, UserCodeError(f"the code ended the process with `sys.exit({problem.code!r})`"))
+        place = _place(problem, folder / "code")
+        _tell(folder, UserCodeError(f"the code ended the process with `sys.exit({problem.code!r})`", where=place))
     except OSError as problem:
         if problem.errno not in DISK:
             raise
@@ -39,3 +41,10 @@ def _tell(folder: Path, problem: KeepfitError) -> NoReturn:
     told = {"code": problem.code, "message": problem.message, "where": problem.where, "hint": problem.hint}
     (folder / "error.json").write_bytes(msgspec.json.encode(told))
     sys.exit(1)
+
+
+def _place(problem: BaseException, code: Path) -> str | None:
+    """The last line of the user's that it went through."""
+    frames = traceback.extract_tb(problem.__traceback__)
+    own = [frame for frame in frames if Path(frame.filename).is_relative_to(code)]
+    return f"{Path(own[-1].filename).relative_to(code)}:{own[-1].lineno}" if own else None

@@ -68,7 +68,11 @@ def execute(
 def find_known(home: Home, plan: Plan) -> Run | None:
     """The run of a plan that has been run before, if all its outputs are still there."""
     found = home.ledger.get(_id(plan))
-    if found is None or not all(home.objects.has(d) for d in found.body["outputs"].values()):
+    if (
+        found is None
+        or not found.body["outputs"]
+        or not all(home.objects.has(d) for d in found.body["outputs"].values())
+    ):
         return None
     return run_of(found, known=True)
 
