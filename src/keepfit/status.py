@@ -13,9 +13,9 @@ from keepfit.core.files import is_read_only
 from keepfit.home import Home
 from keepfit.loop import Action, State, decide, observe
 from keepfit.monitoring.symptom import Symptom
-from keepfit.monitoring.watch import Window, freshness, list_windows
+from keepfit.monitoring.watch import Coming, Window, coming_window, freshness, list_windows
 from keepfit.project import Project
-from keepfit.releases.release import Release, champion
+from keepfit.releases.release import Release, champion, find_release
 from keepfit.retraining.policy import RETRY
 from keepfit.retraining.trigger import Trigger, triggers
 from keepfit.serving.endpoint import endpoint
@@ -31,6 +31,10 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """Address of the running endpoint."""
     window: Window | None
     """The newest one watched."""
+    watched: Release | None
+    """What was in production then."""
+    coming: Coming | None
+    """The one with predictions that is watched next, once it is over."""
     alerts: list[Alert]
     sources: list[Symptom]
     """Datasets that are older than they may be."""
@@ -69,6 +73,8 @@ def status(project: Project, home: Home, broken: str | None = None) -> Status:
         live=state.live,
         endpoint=running.url if running else None,
         window=windows[0] if windows else None,
+        watched=find_release(home, windows[0].release) if windows else None,
+        coming=coming_window(home, project.name, settings=project.watch, delay=project.main.label_delay),
         alerts=open_alerts(home, project.name),
         sources=sources,
         next=[stays] if stays else [_told(a) for a in actions] or _waiting(project, state.last, state.live),

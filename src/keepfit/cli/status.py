@@ -7,7 +7,6 @@ from argparse import ArgumentParser, Namespace
 from keepfit.cli.opening import briefly
 from keepfit.cli.report import Report
 from keepfit.core.clocks import iso
-from keepfit.monitoring.watch import Window
 from keepfit.project import find_root, home, load_leniently
 from keepfit.status import Status, status
 
@@ -28,7 +27,7 @@ def screen(status: Status) -> str:
     live = status.live
     lines.append(_line("in production", f"{live} since {iso(live.time)}: {live.reason}" if live else "nothing"))
     lines.append(_line("endpoint", status.endpoint or "not running: keepfit up"))
-    lines += _block("doing", _doing(status.window))
+    lines += _block("doing", _doing(status))
     alerts = [f"{a.severity} since {iso(a.since)}: {a.text}" for a in status.alerts]
     lines += _block("alerts", [*alerts, *(s.text for s in status.sources)] or ["none"])
     if status.broken:
@@ -42,18 +41,23 @@ def screen(status: Status) -> str:
     return "\n".join(lines)
 
 
-def _doing(window: Window | None) -> list[str]:
+def _doing(status: Status) -> list[str]:
+    window, coming = status.window, status.coming
+    told = []
+    if coming:
+        told.append(f"the window of {iso(coming.start)} is not over; it is watched at {iso(coming.watched)}")
     if window is None:
-        return ["nothing watched yet"]
+        return told or ["nothing watched yet"]
     metrics = "  ".join(f"{m} {v:.4f}" for m, v in window.metrics.items())
-    told = [
-        f"{window.predictions:,} predictions, {window.labelled:,} labelled on {iso(window.start)}  {metrics}".rstrip()
-    ]
+    other = status.watched and status.live and status.watched.version != status.live.version
+    of = f", of {status.watched}" if other else ""
+    counts = f"{window.predictions:,} predictions, {window.labelled:,} labelled"
+    seen = [f"{counts} on {iso(window.start)}{of}  {metrics}".rstrip()]
     recent = window.recent
     if recent and recent.value is not None:
         promise = f", promised {recent.promised:.4f}" if recent.promised is not None else ""
-        told.append(f"{recent.metric} {recent.value:.4f} ({recent.low:.4f} to {recent.high:.4f}) lately{promise}")
-    return told
+        seen.append(f"{recent.metric} {recent.value:.4f} ({recent.low:.4f} to {recent.high:.4f}) lately{promise}")
+    return seen + told
 
 
 def _block(name: str, texts: list[str]) -> list[str]:

@@ -25,6 +25,7 @@ from keepfit.monitoring.symptom import Symptom
 from keepfit.objects import read
 from keepfit.releases.release import Release
 from keepfit.runs.run import find_run
+from keepfit.serving.journal import journals
 from keepfit.serving.log import input_column, read_log, windows_of
 from keepfit.serving.records import Records
 
@@ -44,15 +45,39 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     symptoms: list[Symptom]
 
 
+class Coming(msgspec.Struct, frozen=True, kw_only=True):
+    """A window that cannot be watched yet."""
+
+    start: datetime
+    watched: datetime
+    """When it is over, and its labels are due."""
+
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
 def due_windows(home: Home, name: str, *, settings: WatchSettings, delay: timedelta) -> list[datetime]:
     """Starts of the windows with predictions that are over, labels included, and not watched; oldest first.
 
     Windows are counted from 1970 in steps of the width.
     """
+    starts = _unwatched(home, name, settings.width)
+    return [start for start in starts if start + settings.width + delay <= home.clock.now()]
+
+
+def coming_window(home: Home, name: str, *, settings: WatchSettings, delay: timedelta) -> Coming | None:
+    """The first window with predictions that is not over yet, labels included; also one nothing is told of as yet."""
+    now = home.clock.now()
+    starts = _unwatched(home, name, settings.width)
+    if not starts and any(path.stat().st_size for path in journals(home.folder / "serving" / "log")):
+        starts = [EPOCH + (now - EPOCH) // settings.width * settings.width]
+    ends = ((start, start + settings.width + delay) for start in starts)
+    return next((Coming(start=start, watched=end) for start, end in ends if end > now), None)
+
+
+def _unwatched(home: Home, name: str, width: timedelta) -> list[datetime]:
     seen = list_windows(home, name, limit=1)
-    after = seen[0].end if seen else datetime(1970, 1, 1, tzinfo=UTC)
-    found = windows_of(home.folder / "serving" / "log", after, settings.width)
-    return [start for start in found if start + settings.width + delay <= home.clock.now()]
+    return windows_of(home.folder / "serving" / "log", seen[0].end if seen else EPOCH, width)
 
 
 def watch(
