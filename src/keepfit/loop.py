@@ -28,7 +28,7 @@ from keepfit.monitoring.symptom import Symptom
 from keepfit.monitoring.watch import due_windows
 from keepfit.project import Project
 from keepfit.releases.release import Release, champion, rejected
-from keepfit.retraining.policy import Signs, reason_to_train
+from keepfit.retraining.policy import RETRY, Signs, reason_to_train
 from keepfit.retraining.settings import RetrainSettings
 from keepfit.retraining.signs import read_signs
 from keepfit.retraining.trigger import Ending, Trigger, end_trigger, open_trigger, progress, reached, triggers
@@ -113,8 +113,11 @@ def observe(project: Project, home: Home) -> State:
     trigger = last if last and last.ending is None else None
     delay, alerts = project.main.label_delay, open_alerts(home, name)
     plan = cache(lambda: steps.plan_of(project, home))
+    now, signs = home.clock.now(), read_signs(home, name, live, alerts, project.retrain, plan)
+    if live is None and last and last.ending in ("refused", "waiting") and now - last.time >= RETRY:
+        signs = Signs(live=None, stuck=steps.would_repeat(project, home, progress(home, last), plan))
     return State(
-        now=home.clock.now(),
+        now=now,
         live=live,
         due=due_windows(home, name, settings=project.watch, delay=delay) if live else [],
         trigger=trigger,
@@ -122,7 +125,7 @@ def observe(project: Project, home: Home) -> State:
         done=progress(home, trigger) if trigger else {},
         changed=list(change_symptoms(home, name, live, plan, project.watch)) if live else [],
         told=sorted(alert.fingerprint for alert in alerts if alert.kind == "change"),
-        signs=read_signs(home, name, live, alerts, project.retrain, plan),
+        signs=signs,
         retrain=project.retrain,
         automatic=project.release.automatic,
         rejected=rejected(home, name) if trigger else {},
@@ -137,7 +140,8 @@ def act(project: Project, home: Home, state: State, action: Action) -> Action | 
         if state.trigger is None:
             raise
         place = f" (at {problem.where})" if problem.where else ""
-        ended = Action(verb="end", ending="failed", reason=problem.message + place)
+        hint = f"; {problem.hint}" if problem.hint else ""
+        ended = Action(verb="end", ending="failed", reason=problem.message + place + hint)
         _end(project, home, state, ended)
         return ended
     return None

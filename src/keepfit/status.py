@@ -104,7 +104,9 @@ def _waiting(project: Project, last: Trigger | None, live: Release | None) -> li
     told = []
     if live is None and last:
         why = "nothing is in production"
-        return [f"train at {iso(last.time + RETRY)}, because {why}; sooner with: keepfit retrain"]
+        again = f"train at {iso(last.time + RETRY)}, because {why}; sooner with: keepfit retrain"
+        other = "but not before code, data or settings have changed, unless only its time was against the model"
+        return [again, other] if last.ending in ("refused", "waiting") else [again]
     since = last.time if last else live.time if live else None
     if since and project.retrain.every:
         told.append(f"train at {iso(since + duration(project.retrain.every))}, because of the schedule")

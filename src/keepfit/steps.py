@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from keepfit.core.errors import ProjectError, Refused, UserCodeError
+from keepfit.core.errors import DataError, NotFound, ProjectError, Refused, UserCodeError
 from keepfit.home import Home
 from keepfit.ledger import Fact
 from keepfit.models.model import ModelVersion, register, registered
@@ -16,7 +17,7 @@ from keepfit.monitoring.changes import note_changes
 from keepfit.project import Project
 from keepfit.runs.execute import execute
 from keepfit.runs.hear import Heard
-from keepfit.runs.run import Plan, Run
+from keepfit.runs.run import Plan, Run, find_run
 
 if TYPE_CHECKING:  # what brings polars and numpy waits until a step needs it: training that is known does not
     from keepfit.alerting.alert import Alert
@@ -97,13 +98,33 @@ def check(project: Project, home: Home, package: Fact) -> Verdict:
     return check_package(home, package, project.check, champion=against)
 
 
+def would_repeat(project: Project, home: Home, done: Mapping[str, Fact], plan: Callable[[], Plan]) -> bool:
+    """Whether to train and to check once more, with nothing in production, would come to what is known."""
+    from keepfit.checks.check import would_repeat as check_would_repeat
+
+    if "package" not in done:
+        return False
+    try:
+        if find_run(home, done["package"].refs["run"]).key != plan().key:
+            return False
+        return check_would_repeat(home, done["package"], project.check, champion=None)
+    except (DataError, NotFound):  # what it was made from is no longer as it was
+        return False
+
+
 def release(project: Project, home: Home, package: Fact, verdict: Verdict, *, reason: str) -> Release:
-    """Put a package into production; Refused unless the verdict on it is good."""
+    """Put a package into production; Refused unless the verdict on it is good.
+
+    That a training came to nothing is no alert any more.
+    """
     if not verdict.passed:
         raise Refused(f"{project.name}@{package.body['version']} may not ship: {verdict.reason}", hint="keepfit check")
+    from keepfit.alerting.alert import update
     from keepfit.releases.release import release as put_live
 
-    return put_live(home, project.name, package, reason=reason)
+    made = put_live(home, project.name, package, reason=reason)
+    update(home, project.name, [], kinds=["retraining"])
+    return made
 
 
 def watch(project: Project, home: Home, live: Release, start: datetime) -> tuple[Window, list[Alert]]:

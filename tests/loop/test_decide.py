@@ -90,7 +90,9 @@ def test_nothing_in_production_is_a_reason_at_once_but_not_again_and_again() -> 
     assert only(State(now=NOW)).reason == "nothing is in production"
     failed = trigger("failed", NOW - timedelta(minutes=1))
     assert decide(State(now=NOW, last=failed)) == []
-    assert decide(State(now=NOW + timedelta(hours=1), last=failed))
+    later = State(now=NOW + timedelta(hours=1), last=failed)
+    assert decide(later)
+    assert decide(msgspec.structs.replace(later, signs=Signs(live=None, stuck=True))) == []
 
 
 WISHES = RetrainSettings(when=["performance", "drift", "every 30d"], at_most="1 per 7d")

@@ -14,7 +14,7 @@ from keepfit.home import Home
 from keepfit.ledger import Fact
 from keepfit.ledger.fact import fact_id
 from keepfit.runs.execute import keep_environment
-from keepfit.runs.run import find_run
+from keepfit.runs.run import Run, find_run
 
 
 def check(home: Home, package: Fact, settings: CheckSettings, *, champion: str | None) -> Verdict:
@@ -26,8 +26,7 @@ def check(home: Home, package: Fact, settings: CheckSettings, *, champion: str |
     """
     run = find_run(home, package.refs["run"])
     tests, checks = code_under_test(home, run, settings), code_of_checks(home, settings)
-    environment = keep_environment(home, {**run.code, **tests, **checks})
-    key: list[object] = [package.refs["package"], champion, settings, tests, checks, environment]
+    key = _key(home, package, run, settings, tests, checks, champion)
     known = find_verdict(home, key)
     if known and known.final:
         return known
@@ -40,6 +39,27 @@ def check(home: Home, package: Fact, settings: CheckSettings, *, champion: str |
     if known:
         key = [*key, known.id]
     return record_verdict(home, package, gates, key=key, refs=refs | ({"champion": champion} if champion else {}))
+
+
+def would_repeat(home: Home, package: Fact, settings: CheckSettings, *, champion: str | None) -> bool:
+    """Whether the verdict on a package is known, so that to check it would find nothing new."""
+    run = find_run(home, package.refs["run"])
+    tests, checks = code_under_test(home, run, settings), code_of_checks(home, settings)
+    known = find_verdict(home, _key(home, package, run, settings, tests, checks, champion))
+    return known is not None and known.final
+
+
+def _key(
+    home: Home,
+    package: Fact,
+    run: Run,
+    settings: CheckSettings,
+    tests: dict[str, str],
+    checks: dict[str, str],
+    champion: str | None,
+) -> list[object]:
+    environment = keep_environment(home, {**run.code, **tests, **checks})
+    return [package.refs["package"], champion, settings, tests, checks, environment]
 
 
 def find_verdict(home: Home, key: list[object]) -> Verdict | None:

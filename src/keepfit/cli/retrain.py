@@ -6,11 +6,11 @@ from argparse import ArgumentParser, Namespace
 
 from keepfit.cli.opening import open_project
 from keepfit.cli.report import Progress, Report
-from keepfit.core.errors import NotFound
 from keepfit.home import Home
 from keepfit.loop import Action, State, observe, tick
 from keepfit.models.model import find_model
-from keepfit.retraining.trigger import find_trigger, open_trigger
+from keepfit.retraining.trigger import Trigger, find_trigger, open_trigger
+from keepfit.retraining.trigger import progress as steps_done
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -30,13 +30,14 @@ def run(options: Namespace) -> Report:
     ended = find_trigger(home, trigger.id)
     progress.clear()
     code = {"released": 0, "unchanged": 0, "waiting": 0, "failed": 1}.get(ended.ending or "", 3)
-    metrics = "" if ended.ending == "failed" else _metrics(home, project.name)
-    return Report(ended, f"{ended.ending}: {ended.note}{metrics}", code)
+    return Report(ended, f"{ended.ending}: {ended.note}{_metrics(home, ended)}", code)
 
 
-def _metrics(home: Home, name: str) -> str:
-    try:
-        model = find_model(home, name, "challenger")
-    except NotFound:
+def _metrics(home: Home, trigger: Trigger) -> str:
+    """The figures of the model that came of it, if one did."""
+    made = steps_done(home, trigger).get("model")
+    if made is None:
         return ""
+    name = made.subject.removeprefix("model/")
+    model = find_model(home, name, made.id)
     return "\n  " + "  ".join([f"{model} on its test:", *(f"{m} {v:.4f}" for m, v in model.metrics.items())])

@@ -11,7 +11,7 @@ from keepfit.retraining.settings import RetrainSettings
 from keepfit.retraining.trigger import Trigger
 
 RETRY = timedelta(minutes=10)
-"""How long to wait after a training that failed while nothing is in production."""
+"""How long to wait after a training that came to nothing, while nothing is in production."""
 
 
 class Signs(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,6 +19,8 @@ class Signs(msgspec.Struct, frozen=True, kw_only=True):
 
     live: datetime | None
     """Since when the champion has been in production."""
+    stuck: bool = False
+    """Whether training again would come to the same refusal: code, data and settings are what they were."""
     performance: str | None = None
     """The alert on performance, in words."""
     drift: str | None = None
@@ -29,7 +31,7 @@ class Signs(msgspec.Struct, frozen=True, kw_only=True):
 def reason_to_train(settings: RetrainSettings, signs: Signs, last: Trigger | None, now: datetime) -> str | None:
     """Why to train now, or None. Pure: the same arguments give the same answer."""
     if signs.live is None:
-        again = last is None or now - last.time >= RETRY
+        again = last is None or (now - last.time >= RETRY and not signs.stuck)
         return "nothing is in production" if again else None
     if last and now - last.time < duration(settings.pause):
         return None
