@@ -109,3 +109,12 @@ def test_what_is_wrong_with_a_model_points_at_the_function_that_made_it(tmp_path
     with pytest.raises(UserCodeError, match="has no predict_proba") as caught:
         train(tmp_path)
     assert caught.value.where == "ours.py:4"
+
+
+def test_a_lazy_table_that_cannot_be_collected_points_at_its_function(tmp_path: Path) -> None:
+    spec = step(tmp_path, [False, True] * 100)
+    (tmp_path / "spec.json").write_bytes(msgspec.json.encode(msgspec.structs.replace(spec, features="ours:wrong")))
+    (tmp_path / "code" / "ours.py").write_text(CODE + FEATURES.format("d.lazy().select('none')"))
+    with pytest.raises(UserCodeError, match="`wrong` raised ColumnNotFoundError") as caught:
+        train(tmp_path)
+    assert caught.value.where == "ours.py:8"

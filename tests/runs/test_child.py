@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from fake_engine import home_with
 
-from keepfit.core.errors import UserCodeError
+from keepfit.core.errors import StoreError, UserCodeError
 from keepfit.engines import Here
 from keepfit.home import Home
 from keepfit.ledger import Query, fact
@@ -18,6 +18,8 @@ from keepfit.runs.run import Plan
 
 CHECKS = {
     "exit": "import sys\n\ndef ok(rows):\n    sys.exit(0)\n",
+    "full": "def ok(rows):\n    raise OSError(28, 'No space left on device')\n",
+    "rust": "import polars as pl\n\ndef ok(rows):\n    raise pl.exceptions.ComputeError('no (os error 28)')\n",
     "gone": "import os\n\ndef ok(rows):\n    os._exit(0)\n",
 }
 
@@ -52,6 +54,16 @@ def test_code_that_ends_the_process_has_failed(tmp_path: Path, module: str, mess
         execute(home, judging(home, module), prepare=prepare)
     assert caught.value.where == where
     assert [f.body["state"] for f in home.ledger.find(Query(kind="run"))] == ["failed"]
+
+
+@pytest.mark.parametrize(("module", "where"), [("full", "full.py:2"), ("rust", "rust.py:4")])
+def test_a_disk_that_fills_under_the_code_is_not_the_fault_of_the_code(tmp_path: Path, module: str, where: str) -> None:
+    home, _ = home_with(tmp_path, lambda parameters, log: None)
+    home = replace(home, engine=Here())
+    with pytest.raises(StoreError, match="the disk refuses: No space left on device") as caught:
+        execute(home, judging(home, module), prepare=prepare)
+    assert caught.value.where == where
+    assert home.ledger.find(Query(kind="run")) == [], "it will be run again"
 
 
 def test_a_run_that_left_nothing_is_not_known(tmp_path: Path) -> None:

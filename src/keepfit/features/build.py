@@ -61,12 +61,12 @@ def build_features(function: Function | None, main: str, tables: Mapping[str, pl
     if function is None:
         return tables[main].select(~selectors.temporal())
     wanted = {n: frame_for(p, tables[n]) for n, p in inspect.signature(function).parameters.items() if n in tables}
-    with blame(function.__name__, Path(inspect.getfile(function)).parent):
+    with owing_to(function), blame(function.__name__, Path(inspect.getfile(function)).parent):
         features = function(**wanted)
+        if isinstance(features, pl.LazyFrame):
+            features = features.collect()
     if type(features).__module__.startswith("pandas"):
         features = pl.from_pandas(features)
-    if isinstance(features, pl.LazyFrame):
-        features = features.collect()
     if not isinstance(features, pl.DataFrame):
         raise UserCodeError(
             f"`{function.__name__}` gave back a {type(features).__name__}, not a table", where=place_of(function)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -23,18 +24,35 @@ def run_step(step: Callable[[Path], None]) -> None:
         step(folder)
         (folder / LEFT).write_bytes(msgspec.json.encode(machine()))
     except KeepfitError as problem:
-        _tell(folder, problem)
+        _tell(folder, _refusal(problem, folder) or problem)
     except SystemExit as problem:
         place = _place(problem, folder / "code")
         _tell(folder, UserCodeError(f"the code ended the process with `sys.exit({problem.code!r})`", where=place))
-    except OSError as problem:
-        if problem.errno not in DISK:
-            raise
-        _tell(folder, StoreError(f"the disk refuses: {os.strerror(problem.errno)}", hint=f"df -h {folder}"))
+    except Exception as problem:
+        if refused := _refusal(problem, folder):
+            _tell(folder, refused)
+        raise
 
 
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 """What is the disk's fault, and nobody's code's."""
+
+
+def _refusal(problem: BaseException, folder: Path) -> StoreError | None:
+    """The disk's own error when that is what lies at the bottom, also below the user's code."""
+    cause: BaseException | None = problem
+    while cause is not None:
+        told = _OS_ERROR.search(str(cause)) if type(cause).__module__.startswith("polars") else None
+        number = cause.errno if isinstance(cause, OSError) else int(told[1]) if told else None
+        if number is not None and number in DISK:
+            place = problem.where if isinstance(problem, KeepfitError) else None
+            return StoreError(f"the disk refuses: {os.strerror(number)}", where=place, hint=f"df -h {folder}")
+        cause = cause.__cause__
+    return None
+
+
+_OS_ERROR = re.compile(r"\(os error (\d+)\)")
+"""How errors that come from Rust end: they have no number to ask for."""
 
 
 def _tell(folder: Path, problem: KeepfitError) -> NoReturn:

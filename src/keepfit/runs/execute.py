@@ -47,7 +47,8 @@ def execute(
     `code/` and `data/`, and leaves its results in `out/`. Two callers with the same plan share
     one execution. `heard` is told of what the step logs, as it comes; when it gives True, the step
     is ended and the run is `pruned`. Raises what the step raised (UserCodeError, DataError ...);
-    the run is then recorded as failed, and run again when it is asked for again.
+    the run is then recorded as failed, and run again when it is asked for again. Raises StoreError when
+    the disk refuses.
     """
     if known := find_known(home, plan):
         return known
@@ -57,9 +58,13 @@ def execute(
         folder = home.folder / "work" / plan.key[:16]
         shutil.rmtree(folder, ignore_errors=True)
         try:
-            lay_out(home, plan, folder)
-            if prepare:
-                prepare(folder)
+            try:
+                lay_out(home, plan, folder)
+                if prepare:
+                    prepare(folder)
+            except OSError as problem:
+                told = f"the step's folder cannot be made: {problem.strerror or problem}"
+                raise StoreError(told, where=str(folder.parent), hint=f"df -h {folder.parent}") from problem
             return _run(home, plan, folder, heard)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
