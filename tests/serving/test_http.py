@@ -184,6 +184,31 @@ def test_slow_and_cut_bodies_end() -> None:
     asyncio.run(check())
 
 
+def test_bodies_that_would_fill_the_memory_together_are_sent_away() -> None:
+    async def check() -> None:
+        async with running(max_body=1000) as (port, _, _):
+            begun = []
+            head, body = request(body=b"x" * 1000).format(port=port).split("\r\n\r\n")
+            for _ in range(18):
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                for part in (head + "\r\n\r\n", body[:600], body[600:990]):
+                    writer.write(part.encode())
+                    await writer.drain()
+                    await asyncio.sleep(0.01)
+                begun.append((reader, writer))
+            for _, writer in begun:
+                with contextlib.suppress(ConnectionError):
+                    writer.write(body[990:].encode())
+            answers = [await asyncio.wait_for(reader.read(), 10) for reader, _ in begun]
+            for _, writer in begun:
+                writer.close()
+            kept = [answer for answer in answers if b" 200 " in answer.partition(b"\r\n")[0]]
+            assert 10 <= len(kept) < 18 and all(b"busy" in answer for answer in answers if answer not in kept)
+            assert b" 200 " in await talk(port, HEAD + b"content-length: 2\r\n\r\n{}"), "all is forgotten again"
+
+    asyncio.run(check())
+
+
 def test_heads_that_never_end_are_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "HEAD_SECONDS", 0.1)
 

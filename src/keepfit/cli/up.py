@@ -67,7 +67,7 @@ def _live(options: Namespace) -> Report:
     )
     progress.note(f"{project.name} is served at {running.url}; the token is in .keepfit/token")
     running.keep(progress.note)
-    troubled = ""
+    troubles = set[str]()  # what has been told since all was well
     try:
         while not stop.is_set():
             try:
@@ -76,13 +76,13 @@ def _live(options: Namespace) -> Report:
                     raise broken
                 refresh(home, project.sides)
                 tick(project, home, acted)
-                troubled = ""
+                troubles = set[str]()  # what has been told since all was well
             except Exception as problem:  # whatever it is, the endpoint goes on answering
                 known = isinstance(problem, KeepfitError)
                 told = str(problem) if known else "".join(traceback.format_exception(problem)) + BUG
-                if told != troubled:
-                    troubled = told
-                    progress.note(troubled)
+                if told not in troubles:
+                    troubles.add(told)
+                    progress.note(told)
             stop.wait(every)
     finally:
         running.stop()

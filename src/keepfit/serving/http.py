@@ -87,6 +87,7 @@ class App:
         self._limits = limits
         self._seen = seen
         self._open = 0
+        self._held = 0
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
@@ -132,7 +133,13 @@ class App:
         if body and kind not in route.takes:
             takes = " or ".join(filter(None, route.takes))
             raise rejection(415, "content-type", f"the body must be {takes}", hint=f"send content-type: {takes}")
-        return None if body is None else await handler(Request(path, query, body, method, kind, headers))
+        if body is None:
+            return None
+        self._held += len(body)
+        try:
+            return await handler(Request(path, query, body, method, kind, headers))
+        finally:
+            self._held -= len(body)
 
     def _kind(self, headers: list[tuple[bytes, bytes]]) -> str:
         """The media type of the body; Rejection for one that is larger than allowed, or compressed."""
@@ -157,6 +164,7 @@ class App:
     async def _rest(self, event: Any, receive: Any) -> bytes | None:
         """A body that arrives in pieces, the first of which is here."""
         parts, size = [event["body"]], len(event["body"])
+        self._held += size
         try:
             async with asyncio.timeout(self._limits.body_seconds):
                 while event["more_body"] and size <= self._limits.body:
@@ -165,9 +173,14 @@ class App:
                         return None
                     parts.append(event["body"])
                     size += len(event["body"])
+                    self._held += len(event["body"])
+                    if self._held > self._limits.held:
+                        raise rejection(503, "busy", "too many large bodies are being answered: try again")
         except TimeoutError:
             seconds = self._limits.body_seconds
             raise rejection(408, "timeout", f"the body did not arrive within {seconds:g} s") from None
+        finally:
+            self._held -= size
         return b"".join(parts)
 
     def _too_large(self) -> Rejection:

@@ -19,6 +19,11 @@ class Limits(NamedTuple):
     requests: int = 1024
     """Requests being received or answered at once."""
 
+    @property
+    def held(self) -> int:
+        """Bytes of all bodies that came in pieces and have no answer yet."""
+        return 16 * self.body
+
 
 class ServeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The `[serve]` section."""
@@ -31,7 +36,7 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     max_rows: int = 10_000
     """Rows in one request."""
     max_body: int = 16_000_000
-    """Bytes in one request."""
+    """Bytes in one request; all that are being answered may have sixteen times as many before the endpoint says 503."""
     max_requests: int = 1024
     """Requests at once before the endpoint says 429."""
     body_within: str = "30s"
