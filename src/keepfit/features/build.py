@@ -59,7 +59,8 @@ def build_features(function: Function | None, main: str, tables: Mapping[str, pl
     """
     height = tables[main].height
     if function is None:
-        return tables[main].select(~selectors.temporal())
+        table = tables[main]
+        return table.select(~selectors.temporal()) if any(t.is_temporal() for t in table.dtypes) else table
     wanted = {n: frame_for(p, tables[n]) for n, p in inspect.signature(function).parameters.items() if n in tables}
     with owing_to(function), blame(function.__name__, Path(inspect.getfile(function)).parent):
         features = function(**wanted)
