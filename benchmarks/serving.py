@@ -63,19 +63,26 @@ def train(X, y, seed: int):
     return HistGradientBoostingClassifier(max_iter=100, early_stopping=False, random_state=seed).fit(X, y)
 """
 SKELETON = """
-import socket, uvicorn, uvloop
+import asyncio, httptools, socket, uvloop
 BODY = b'{"id":"p-0","prediction":0.5}'
-HEAD = {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(BODY))]}
-async def app(scope, receive, send):
-    event = await receive()
-    while event.get("more_body"):
-        event = await receive()
-    await send(HEAD)
-    await send({"type": "http.response.body", "body": BODY})
-sock = socket.create_server(("127.0.0.1", 0))
-print(f"http://127.0.0.1:{sock.getsockname()[1]}", flush=True)
-config = uvicorn.Config(app, http="httptools", loop="uvloop", lifespan="off", access_log=False, log_config=None)
-uvloop.run(uvicorn.Server(config).serve(sockets=[sock]))
+HEAD = b"HTTP/1.1 200 OK\\r\\ncontent-length: %d\\r\\ncontent-type: application/json\\r\\n\\r\\n" % len(BODY)
+class Connection(asyncio.Protocol):
+    def connection_made(self, transport):
+        self.transport, self.parser, self.parts = transport, httptools.HttpRequestParser(self), []
+    def data_received(self, data):
+        self.parser.feed_data(data)
+    def on_body(self, body):
+        self.parts.append(body)
+    def on_message_complete(self):
+        asyncio.get_running_loop().create_task(self.answer(b"".join(self.parts)))
+        self.parts = []
+    async def answer(self, body):
+        self.transport.write(HEAD + BODY)
+async def main():
+    sock = socket.create_server(("127.0.0.1", 0))
+    print(f"http://127.0.0.1:{sock.getsockname()[1]}", flush=True)
+    await (await asyncio.get_running_loop().create_server(Connection, sock=sock)).serve_forever()
+uvloop.run(main())
 """
 
 

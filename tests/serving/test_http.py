@@ -10,13 +10,15 @@ from typing import Any
 
 import msgspec
 import pytest
+import uvloop
 
 from keepfit.core.errors import ServingError, StoreError
-from keepfit.serving import http
+from keepfit.serving import connection
 from keepfit.serving.access import Access, token_of
 from keepfit.serving.client import Client
+from keepfit.serving.connection import HttpServer
 from keepfit.serving.endpoint import call
-from keepfit.serving.http import App, HttpServer, Reply, Request, Route, listen, reply
+from keepfit.serving.http import App, Reply, Request, Route, listen, reply
 from keepfit.serving.problems import rejection
 from keepfit.serving.settings import Limits
 
@@ -137,7 +139,7 @@ def test_who_may_call_and_what(text: str, status: int, code: str | None) -> None
             assert [s for _, s, _ in seen] == [status]
             return answer
 
-    head, _, body = asyncio.run(check()).partition(b"\r\n\r\n")
+    head, _, body = uvloop.run(check()).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 %d " % status)
     value = msgspec.json.decode(body)
     assert value.get("error", {}).get("code") == code
@@ -167,7 +169,7 @@ def test_bodies_in_pieces() -> None:
             )
             assert b" 413 " in endless.splitlines()[0]
 
-    asyncio.run(check())
+    uvloop.run(check())
 
 
 def test_slow_and_cut_bodies_end() -> None:
@@ -181,7 +183,7 @@ def test_slow_and_cut_bodies_end() -> None:
             await asyncio.sleep(0.3)
             assert [status for _, status, _ in seen] == [408]
 
-    asyncio.run(check())
+    uvloop.run(check())
 
 
 def test_bodies_that_would_fill_the_memory_together_are_sent_away() -> None:
@@ -206,11 +208,11 @@ def test_bodies_that_would_fill_the_memory_together_are_sent_away() -> None:
             assert 10 <= len(kept) < 18 and all(b"busy" in answer for answer in answers if answer not in kept)
             assert b" 200 " in await talk(port, HEAD + b"content-length: 2\r\n\r\n{}"), "all is forgotten again"
 
-    asyncio.run(check())
+    uvloop.run(check())
 
 
 def test_heads_that_never_end_are_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "HEAD_SECONDS", 0.1)
+    monkeypatch.setattr(connection, "HEAD_SECONDS", 0.1)
 
     async def check() -> None:
         async with running() as (port, seen, _):
@@ -218,11 +220,11 @@ def test_heads_that_never_end_are_cut_off(monkeypatch: pytest.MonkeyPatch) -> No
             assert await talk(port, b"GET /open HTTP/1.1\r\nhost: x") == b""
             first = b"GET /open HTTP/1.1\r\nhost: x\r\n\r\n"
             assert (await talk(port, first + b"GET /open HTTP/1.1\r\nhost")).count(b"HTTP/1.1 200") == 1
-            monkeypatch.setattr(http, "HEAD_SECONDS", 1000)
-            assert await talk(port, b"GET /open HTTP/1.1\r\n" + b"x: " + b"y" * 2 * http.HEAD_BYTES) == b""
+            monkeypatch.setattr(connection, "HEAD_SECONDS", 1000)
+            assert await talk(port, b"GET /open HTTP/1.1\r\n" + b"x: " + b"y" * 2 * connection.HEAD_BYTES) == b""
             assert len(seen) == 1
 
-    asyncio.run(check())
+    uvloop.run(check())
 
 
 def test_pipelined_requests_are_answered_in_order_and_what_is_not_http_is_refused() -> None:
@@ -236,7 +238,7 @@ def test_pipelined_requests_are_answered_in_order_and_what_is_not_http_is_refuse
             assert answer.index(b"slow") < answer.index(b"/echo")
             assert (await talk(port, b"\x16\x03\x01 not http\r\n\r\n")).startswith(b"HTTP/1.1 400")
 
-    asyncio.run(check())
+    uvloop.run(check())
 
 
 def test_what_has_been_asked_is_answered_before_the_end() -> None:
@@ -247,7 +249,7 @@ def test_what_has_been_asked_is_answered_before_the_end() -> None:
             server.stop()
             assert [status for status, _ in await asyncio.gather(*asked)] == [200] * 4
 
-    asyncio.run(check())
+    uvloop.run(check())
 
 
 def test_the_client_keeps_few_connections_and_many_requests() -> None:
@@ -258,7 +260,7 @@ def test_the_client_keeps_few_connections_and_many_requests() -> None:
             assert answers == [str(n) for n in range(50)]
             assert len(seen) == 50
 
-    asyncio.run(check())
+    uvloop.run(check())
 
 
 def test_a_cancelled_request_does_not_mix_up_answers() -> None:
@@ -269,7 +271,7 @@ def test_a_cancelled_request_does_not_mix_up_answers() -> None:
             status, body = await client.request("POST", "/echo?mine", b"{}")
             assert (status, msgspec.json.decode(body)["query"]) == (200, "mine")
 
-    asyncio.run(check())
+    uvloop.run(check())
 
 
 def test_no_answer_is_an_error_that_says_so() -> None:
@@ -286,7 +288,7 @@ def test_no_answer_is_an_error_that_says_so() -> None:
         with pytest.raises(ServingError, match="does not answer"):
             await Client(f"http://127.0.0.1:{port}", TOKEN).request("GET", "/echo")
 
-    asyncio.run(check())
+    uvloop.run(check())
 
 
 def test_one_call() -> None:
@@ -300,7 +302,7 @@ def test_one_call() -> None:
         with pytest.raises(ServingError, match="does not answer"):
             call(url, TOKEN, "POST", "/echo", {})
 
-    asyncio.run(check())
+    uvloop.run(check())
 
 
 def test_an_address_in_use_is_reported() -> None:

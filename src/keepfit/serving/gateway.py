@@ -50,7 +50,7 @@ def serve(home: Home, name: str, settings: ServeSettings, *, ready: Callable[[st
     `ready` is told the address once the release that should be live is. Raises ServingError when
     the address cannot be had, or another gateway serves this project.
     """
-    from keepfit.serving.server import run  # brings uvicorn and polars
+    from keepfit.serving.server import run  # brings uvloop and polars
 
     run(lambda: home, home.folder, name, settings=settings, ready=ready)
 

@@ -1,30 +1,20 @@
-"""HTTP: raw ASGI on uvicorn with httptools: who may call, how much, how long. What can be asked is in `routes`."""
+"""Requests and answers: who may call, how much, how long. What can be asked is in `routes`, the wire `connection`."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import errno
 import logging
 import socket
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
-import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from keepfit.core.errors import ServingError, StoreError
 from keepfit.serving.access import Access
 from keepfit.serving.problems import Problem, Rejection, rejection
 from keepfit.serving.settings import Limits
-
-HEAD_SECONDS = 15.0
-"""How long a connection may take to send the head of a request."""
-HEAD_BYTES = 64_000
-IDLE_SECONDS = 75
-"""How long a connection is kept between requests."""
 
 JSON_TYPE = "application/json"
 JSON = (b"content-type", JSON_TYPE.encode())
@@ -78,8 +68,33 @@ Seen = Callable[[str, int, float], None]
 """Told of every answer: path, status, seconds."""
 
 
+class Exchange:
+    """A request, from its head to its answer."""
+
+    __slots__ = ("begun", "handler", "keep", "old", "parts", "reply", "request", "route", "size")
+
+    def __init__(self, route: Route | None, request: Request) -> None:
+        self.begun = time.perf_counter()
+        self.route = route
+        self.request = request
+        self.handler: Handler | None = None
+        self.reply: Reply | None = None
+        """Known already when the head was refused."""
+        self.parts: list[bytes] = []
+        self.size = 0
+        """Bytes of the body so far."""
+        self.keep = True
+        """Whether the client wants to go on on this connection."""
+        self.old = False
+        """Whether it speaks HTTP/1.0."""
+
+    def refuse(self, problem: Rejection) -> Reply:
+        """The answer that says what is wrong, as the route's dialect says it."""
+        return (self.route.refuse if self.route else refusal)(problem)
+
+
 class App:
-    """The ASGI application."""
+    """What is done with requests. Whatever was opened is closed, or left."""
 
     def __init__(self, routes: Mapping[str, Route], access: Access, *, limits: Limits, seen: Seen) -> None:
         self._routes = routes
@@ -89,59 +104,81 @@ class App:
         self._open = 0
         self._held = 0
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] != "http":
-            return
-        begun = time.perf_counter()
-        path: str = scope["path"]
+    def open(self, method: str, path: str, query: bytes, headers: Sequence[tuple[bytes, bytes]]) -> Exchange:
+        """Take up a request by its head; one that is refused has its reply."""
         route = self._routes.get(path) or self._routes.get(path[: path.find("/", 1) + 1] + "*")
+        exchange = Exchange(route, Request(path, query, b"", method, "", headers))
         self._open += 1
         try:
-            reply = await self._reply(route, scope, receive)
-        except Exception as problem:
-            reply = (route.refuse if route else refusal)(_rejection(problem, path))
-        finally:
-            self._open -= 1
-        if reply is None:
-            return  # the client has gone
-        self._seen(path, reply.status, time.perf_counter() - begun)
-        length = (b"content-length", b"%d" % len(reply.body))
-        await send({"type": "http.response.start", "status": reply.status, "headers": [length, *reply.headers]})
-        await send({"type": "http.response.body", "body": reply.body})
+            self._look(exchange)
+        except Rejection as problem:
+            exchange.reply = exchange.refuse(problem)
+        return exchange
 
-    async def _reply(self, route: Route | None, scope: Any, receive: Any) -> Reply | None:
-        headers = scope["headers"]
+    def take(self, exchange: Exchange, body: bytes) -> None:
+        """A piece of the body has come; Rejection when that is too much."""
+        exchange.parts.append(body)
+        exchange.size += len(body)
+        self._held += len(body)
+        if exchange.size > self._limits.body:
+            raise self._too_large()
+        if self._held > self._limits.held:
+            raise rejection(503, "busy", "too many large bodies are being answered: try again")
+
+    def late(self, seconds: float) -> Rejection | None:
+        """What to say to a client whose body has not come whole in so many seconds; None when it has time still."""
+        if seconds <= self._limits.body_seconds:
+            return None
+        return rejection(408, "timeout", f"the body did not arrive within {self._limits.body_seconds:g} s")
+
+    async def answer(self, exchange: Exchange) -> Reply:
+        """The answer to a request that has come whole. Raises nothing."""
+        route, request = exchange.route, exchange.request
+        assert route and exchange.handler
+        try:
+            if request.method == "GET":
+                return await exchange.handler(request)
+            if exchange.size and request.kind not in route.takes:
+                takes = " or ".join(filter(None, route.takes))
+                raise rejection(415, "content-type", f"the body must be {takes}", hint=f"send content-type: {takes}")
+            parts = exchange.parts
+            body = parts[0] if len(parts) == 1 else b"".join(parts)
+            return await exchange.handler(request._replace(body=body))
+        except Exception as problem:
+            return exchange.refuse(_rejection(problem, request.path))
+
+    def close(self, exchange: Exchange, reply: Reply) -> None:
+        """The answer goes out."""
+        self.leave(exchange)
+        self._seen(exchange.request.path, reply.status, time.perf_counter() - exchange.begun)
+
+    def leave(self, exchange: Exchange) -> None:
+        """The client has gone."""
+        self._open -= 1
+        self._held -= exchange.size
+        exchange.size = 0
+
+    def _look(self, exchange: Exchange) -> None:
+        """See whether the head will do; Rejection otherwise."""
+        route, request = exchange.route, exchange.request
         if route is None or not route.open:
-            refused = self._access.check(headers)
+            refused = self._access.check(request.headers)
             if refused is not None:
                 raise refused
         if route is None:
             raise rejection(404, "not-found", "there is nothing at this path", hint="GET /model")
-        method = scope["method"]
-        handler = route.handlers.get(method)
-        if handler is None:
+        exchange.handler = route.handlers.get(request.method)
+        if exchange.handler is None:
             allowed = ", ".join(route.handlers)
             reply = route.refuse(rejection(405, "method", f"this path takes {allowed}"))
-            return reply._replace(headers=(*reply.headers, (b"allow", allowed.encode())))
-        path, query = scope["path"], scope["query_string"]
-        if method == "GET":
-            return await handler(Request(path, query, b"", method, "", headers))
-        if self._open > self._limits.requests and not route.open:
-            raise rejection(429, "too-many-requests", f"more than {self._limits.requests} requests at once: try again")
-        kind = self._kind(headers)
-        body = await self._body(receive)
-        if body and kind not in route.takes:
-            takes = " or ".join(filter(None, route.takes))
-            raise rejection(415, "content-type", f"the body must be {takes}", hint=f"send content-type: {takes}")
-        if body is None:
-            return None
-        self._held += len(body)
-        try:
-            return await handler(Request(path, query, body, method, kind, headers))
-        finally:
-            self._held -= len(body)
+            exchange.reply = reply._replace(headers=(*reply.headers, (b"allow", allowed.encode())))
+        elif request.method != "GET":
+            if self._open > self._limits.requests and not route.open:
+                most = self._limits.requests
+                raise rejection(429, "too-many-requests", f"more than {most} requests at once: try again")
+            exchange.request = request._replace(kind=self._kind(request.headers))
 
-    def _kind(self, headers: list[tuple[bytes, bytes]]) -> str:
+    def _kind(self, headers: Sequence[tuple[bytes, bytes]]) -> str:
         """The media type of the body; Rejection for one that is larger than allowed, or compressed."""
         kind = ""
         for name, value in headers:
@@ -153,38 +190,13 @@ class App:
                 raise rejection(415, "content-encoding", "the body may not be compressed")
         return kind
 
-    async def _body(self, receive: Any) -> bytes | None:
-        """The whole body; None when the client went away before it was complete."""
-        event = await receive()
-        body: bytes | None = await self._rest(event, receive) if event.get("more_body") else event.get("body")
-        if body is not None and len(body) > self._limits.body:
-            raise self._too_large()
-        return body
-
-    async def _rest(self, event: Any, receive: Any) -> bytes | None:
-        """A body that arrives in pieces, the first of which is here."""
-        parts, size = [event["body"]], len(event["body"])
-        self._held += size
-        try:
-            async with asyncio.timeout(self._limits.body_seconds):
-                while event["more_body"] and size <= self._limits.body:
-                    event = await receive()
-                    if event["type"] == "http.disconnect":
-                        return None
-                    parts.append(event["body"])
-                    size += len(event["body"])
-                    self._held += len(event["body"])
-                    if self._held > self._limits.held:
-                        raise rejection(503, "busy", "too many large bodies are being answered: try again")
-        except TimeoutError:
-            seconds = self._limits.body_seconds
-            raise rejection(408, "timeout", f"the body did not arrive within {seconds:g} s") from None
-        finally:
-            self._held -= size
-        return b"".join(parts)
-
     def _too_large(self) -> Rejection:
         return rejection(413, "too-large", f"the body may not have more than {self._limits.body:,} bytes")
+
+
+def not_http() -> Reply:
+    """The answer to what is no request."""
+    return refusal(rejection(400, "not-http", "this is not HTTP/1.1"))
 
 
 def _rejection(problem: Exception, path: str) -> Rejection:
@@ -232,77 +244,3 @@ def listen(host: str, port: int) -> socket.socket:
             hint = "ports below 1024 take special rights: write another `port` under [serve] in keepfit.toml"
         reason = str(problem.strerror).partition(" (while")[0]
         raise ServingError(f"cannot listen on {host}:{port}: {reason}", hint=hint) from problem
-
-
-class HttpServer:
-    """Runs an application on a socket until told to stop; requests that have begun are answered first."""
-
-    def __init__(self, app: App, sock: socket.socket) -> None:
-        config = uvicorn.Config(
-            app,
-            http=_Protocol,
-            ws="none",
-            proxy_headers=False,
-            lifespan="off",
-            access_log=False,
-            log_config=None,
-            server_header=False,
-            date_header=False,
-            timeout_keep_alive=IDLE_SECONDS,
-            timeout_graceful_shutdown=60,
-        )
-        self._server = _Server(config)
-        self._sock = sock
-
-    async def run(self) -> None:
-        """Serve until `stop`."""
-        watch = asyncio.create_task(self._end_slow_heads())
-        try:
-            await self._server.serve(sockets=[self._sock])
-        finally:
-            watch.cancel()
-
-    def stop(self) -> None:
-        """Take no more connections, answer what has been asked, end."""
-        self._server.should_exit = True
-
-    async def _end_slow_heads(self) -> None:
-        while True:
-            await asyncio.sleep(1)
-            late = time.monotonic() - HEAD_SECONDS
-            for connection in list(self._server.server_state.connections):
-                since = getattr(connection, "head_since", None)
-                if since is not None and since < late:
-                    connection.transport.close()
-
-
-class _Server(uvicorn.Server):
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield  # signals are the gateway's business
-
-
-class _Protocol(HttpToolsProtocol):
-    """uvicorn's, with bounds on the head of a request."""
-
-    head_since: float | None = None
-    _head_bytes = 0
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self.head_since = time.monotonic()
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self.head_since = time.monotonic()
-
-    def on_headers_complete(self) -> None:
-        self.head_since, self._head_bytes = None, 0
-        super().on_headers_complete()
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        if self.head_since is not None:
-            self._head_bytes += len(data)
-            if self._head_bytes > HEAD_BYTES:
-                self.transport.close()

@@ -21,8 +21,9 @@ from keepfit.core.errors import KeepfitError, ServingError, StoreError
 from keepfit.core.files import locked, write_file
 from keepfit.home import Home
 from keepfit.serving.access import Access, token_of
+from keepfit.serving.connection import HttpServer
 from keepfit.serving.endpoint import Endpoint, endpoint_file
-from keepfit.serving.http import App, HttpServer, listen
+from keepfit.serving.http import App, listen
 from keepfit.serving.ids import Ids
 from keepfit.serving.lane import Shared
 from keepfit.serving.log import Log
