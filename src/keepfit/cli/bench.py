@@ -18,7 +18,7 @@ from keepfit.home import Home
 from keepfit.loadtest.bench import Bench, bench
 from keepfit.loadtest.load import Bucket, Load
 from keepfit.models.model import find_model
-from keepfit.serving.endpoint import endpoint
+from keepfit.serving.endpoint import awaited
 
 CONNECTIONS, AT_ONCE = 64, 1024
 WIDTH = 50
@@ -46,7 +46,7 @@ def run(options: Namespace) -> Report:
     project, home = open_anyway(options.project)
     target, package = options.target, None
     if target is None:
-        running = endpoint(home)
+        running = awaited(home)
         target = running.url if running else "champion"
     if not target.startswith(("http://", "https://")):
         package = steps.package(home, _model(home, project.name, target)).refs["package"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import logging
+import select
 import socket
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ import msgspec
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from keepfit.core.errors import ServingError, StoreError
+from keepfit.core.errors import StoreError
 from keepfit.serving.access import Access
 from keepfit.serving.problems import Problem, Rejection, rejection
 from keepfit.serving.settings import Limits
@@ -25,6 +25,8 @@ HEAD_SECONDS = 15.0
 HEAD_BYTES = 64_000
 IDLE_SECONDS = 75
 """How long a connection is kept between requests."""
+LEAVING = 0.25
+"""Seconds in which, before the end, every answer tells its client that the connection closes."""
 
 JSON_TYPE = "application/json"
 JSON = (b"content-type", JSON_TYPE.encode())
@@ -87,6 +89,8 @@ class App:
         self._limits = limits
         self._seen = seen
         self._open = 0
+        self.leaving = False
+        """Whether clients are to connect anew for their next request."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
@@ -104,8 +108,10 @@ class App:
         if reply is None:
             return  # the client has gone
         self._seen(path, reply.status, time.perf_counter() - begun)
-        length = (b"content-length", b"%d" % len(reply.body))
-        await send({"type": "http.response.start", "status": reply.status, "headers": [length, *reply.headers]})
+        headers = [(b"content-length", b"%d" % len(reply.body)), *reply.headers]
+        if self.leaving:
+            headers.append((b"connection", b"close"))
+        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         await send({"type": "http.response.body", "body": reply.body})
 
     async def _reply(self, route: Route | None, scope: Any, receive: Any) -> Reply | None:
@@ -206,21 +212,6 @@ class _Error(msgspec.Struct, frozen=True):
     error: Problem
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; ServingError when the address cannot be had."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=2048)
-    except OSError as problem:
-        hint = "free the port, or write another `port` under [serve] in keepfit.toml (0: any free one)"
-        if problem.errno == errno.EADDRNOTAVAIL or (problem.errno or 0) < 0:  # below 0: the name is not known
-            hint = "`host` must be an address of this machine: 127.0.0.1, or 0.0.0.0 for all it has"
-        elif problem.errno == errno.EACCES:
-            hint = "ports below 1024 take special rights: write another `port` under [serve] in keepfit.toml"
-        reason = str(problem.strerror).partition(" (while")[0]
-        raise ServingError(f"cannot listen on {host}:{port}: {reason}", hint=hint) from problem
-
-
 class HttpServer:
     """Runs an application on a socket until told to stop; requests that have begun are answered first."""
 
@@ -238,8 +229,10 @@ class HttpServer:
             timeout_keep_alive=IDLE_SECONDS,
             timeout_graceful_shutdown=60,
         )
+        self._app = app
         self._server = _Server(config)
         self._sock = sock
+        self._leaving: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Serve until `stop`."""
@@ -250,7 +243,15 @@ class HttpServer:
             watch.cancel()
 
     def stop(self) -> None:
-        """Take no more connections, answer what has been asked, end."""
+        """Ask clients to leave, take no more connections, answer what has been asked, end."""
+        self._leaving = self._leaving or asyncio.create_task(self._leave())
+
+    async def _leave(self) -> None:
+        """A connection that is closed while its client sends loses a request: first its client is told."""
+        self._app.leaving = True
+        end = time.monotonic() + LEAVING
+        while self._server.server_state.connections and time.monotonic() < end:
+            await asyncio.sleep(0.01)
         self._server.should_exit = True
 
     async def _end_slow_heads(self) -> None:
@@ -278,6 +279,13 @@ class _Protocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.head_since = time.monotonic()
+
+    def shutdown(self) -> None:
+        """Close, unless the next request is here already: its answer closes the connection."""
+        waiting = select.poll()
+        waiting.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)
+        if not waiting.poll(0):
+            super().shutdown()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
