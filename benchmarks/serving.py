@@ -8,7 +8,6 @@ Server and model share one core, the client has another. The same model everywhe
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import io
 import json
@@ -30,7 +29,10 @@ import numpy as np
 import polars as pl
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from keepfit.serving.client import Client
+from keepfit.loadtest.fire import Target, fire
+from keepfit.loadtest.load import Figures
+from keepfit.loadtest.load import Load as Sent
+from keepfit.loadtest.questions import Questions
 
 SERVER, CLIENT = 0, 1
 """The cores."""
@@ -161,29 +163,30 @@ def _loads(rows: pl.DataFrame) -> list[Load]:
 
 
 def _measure(server: Server, load: Load) -> Figure:
-    async def run(seconds: float) -> list[float]:
-        end, times = time.perf_counter() + seconds, []
-        async with Client(server.url, server.token, load.connections, kind=load.kind) as client:
+    target = Target(server.url, server.token, load.path, load.kind)
 
-            async def one() -> None:
-                while (begun := time.perf_counter()) < end:
-                    status, answer = await client.request("POST", load.path, load.body)
-                    if status != 200:
-                        sys.exit(f"{load.title}: {status} {answer[:200]!r}")
-                    times.append(time.perf_counter() - begun)
-
-            await asyncio.gather(*(one() for _ in range(load.connections)))
-        return times
+    def run(seconds: float) -> Figures:
+        figures = fire(target, _Unjudged([load.body], {}), Sent(connections=load.connections, seconds=seconds))
+        if figures.failed:
+            sys.exit(f"{load.title}: {figures.examples}")
+        return figures
 
     found = []
-    asyncio.run(run(0.5))
+    run(0.5)
     for _ in range(ROUNDS):
-        begun, before = time.perf_counter(), server.cpu()
-        times = sorted(asyncio.run(run(SECONDS)))
-        rows, count = len(times) * load.rows, len(times)
-        rate, cost = rows / (time.perf_counter() - begun), (server.cpu() - before) / rows * 1e6
-        found.append((rate, cost, times[count // 2] * 1e3, times[count * 99 // 100] * 1e3))
+        before = server.cpu()
+        figures = run(SECONDS)
+        rows = figures.sent * load.rows
+        cost = (server.cpu() - before) / rows * 1e6
+        found.append((rows / figures.seconds, cost, figures.latency["p50"] * 1e3, figures.latency["p99"] * 1e3))
     return Figure(*(statistics.median(some) for some in zip(*found, strict=True)))
+
+
+class _Unjudged(Questions):
+    """Peers answer in other words: only the status counts."""
+
+    def judge(self, question: int, body: bytes) -> tuple[str, str]:
+        return "", ""
 
 
 def _model(root: Path, values: np.ndarray) -> dict[int, float]:

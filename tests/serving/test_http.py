@@ -18,7 +18,8 @@ from keepfit.serving.access import Access, token_of
 from keepfit.serving.client import Client
 from keepfit.serving.connection import HttpServer
 from keepfit.serving.endpoint import call
-from keepfit.serving.http import App, Reply, Request, Route, listen, reply
+from keepfit.serving.http import App, Reply, Request, Route, reply
+from keepfit.serving.listen import listen
 from keepfit.serving.problems import rejection
 from keepfit.serving.settings import Limits
 

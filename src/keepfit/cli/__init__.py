@@ -25,6 +25,7 @@ VERBS = {
     "release": Verb("put a model that passed its checks into production", "keepfit release delay@challenger"),
     "rollback": Verb("put the previous champion back", "keepfit rollback --reason 'late flights missed'"),
     "serve": Verb("answer predictions over HTTP", "keepfit serve --port 8080"),
+    "bench": Verb("how fast it answers under load, and whether rightly", "keepfit bench --rate 500 --seconds 10"),
     "predict": Verb("predict the rows of a file with the champion", "keepfit predict new.csv --out predicted.csv"),
     "watch": Verb("what monitoring saw, window by window, and the open alerts", "keepfit watch --last 14"),
     "retrain": Verb(

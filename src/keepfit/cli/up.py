@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
+import sys
 import threading
+import time
 import traceback
 from argparse import ArgumentParser, Namespace
 from datetime import timedelta
@@ -50,7 +54,8 @@ def _replay(options: Namespace) -> Report:
 def _live(options: Namespace) -> Report:
     every = duration(options.every).total_seconds()
     project, home = open_anyway(options.project)
-    progress, stop = Progress(), threading.Event()
+    progress, stop, anew = Progress(), threading.Event(), threading.Event()
+    signal.signal(signal.SIGUSR2, lambda *_: anew.set())
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
 
@@ -83,7 +88,26 @@ def _live(options: Namespace) -> Report:
                 if told not in troubles:
                     troubles.add(told)
                     progress.note(told)
-            stop.wait(every)
+            _wait(every, stop, anew)
+            if anew.is_set() and _can_start(progress):
+                os.execve(sys.executable, sys.orig_argv, {**os.environ, **running.leave()})
+            anew.clear()
     finally:
         running.stop()
     return Report({"stopped": True}, "stopped")
+
+
+def _wait(seconds: float, *events: threading.Event) -> None:
+    """Until one of the events is set, or the seconds are over."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and not any(event.is_set() for event in events):
+        time.sleep(0.1)
+
+
+def _can_start(progress: Progress) -> bool:
+    """Whether what is installed now would start at all; if not, what runs already goes on."""
+    tried = [sys.executable, "-c", "import keepfit.cli.up, keepfit.serving.server"]
+    done = subprocess.run(tried, capture_output=True, text=True)
+    if done.returncode:
+        progress.note(f"not started anew: {(done.stderr.strip().splitlines() or ['it ended'])[-1]}")
+    return done.returncode == 0

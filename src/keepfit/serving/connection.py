@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import http
+import select
 import socket
 import time
 from collections import deque
@@ -26,8 +27,8 @@ IDLE_SECONDS = 75.0
 """How long a connection is kept between requests, or while its client reads nothing."""
 LINGERING = 2.0
 """Seconds in which a client may read the last answer; a socket closed before takes the answer away from it."""
-DRAINING = 1.0
-"""Seconds for which idle connections are kept when the server stops: what comes on them is answered still."""
+DRAINING = 0.25
+"""Seconds idle connections are kept when the server stops: what comes on them is answered, and its client told."""
 ENDING = 60.0
 """Seconds a server that stops waits for answers."""
 LOOKING = 0.25
@@ -208,8 +209,14 @@ class _Connection(asyncio.Protocol):
         elif self._state == "head":
             if waited > (idle if self.last and self._head_bytes == 0 else HEAD_SECONDS):
                 self._transport.close()
-        elif self._state == "idle" and self._resting and waited > idle:
+        elif self._state == "idle" and self._resting and waited > idle and not self._has_more():
             self._transport.close()
+
+    def _has_more(self) -> bool:
+        """Whether the next request is here already: its answer then closes the connection."""
+        waiting = select.poll()
+        waiting.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return bool(waiting.poll(0))
 
     def abort(self) -> None:
         """Close without further words."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,6 +18,10 @@ from keepfit.serving.access import token_of
 
 SYNC_SECONDS = 180.0
 """How long loading and proving a model may take."""
+NOTICING = 3.0
+"""Seconds within which a gateway whose parent was killed has noticed, and no longer says where it is."""
+ENDING = 90.0
+"""Seconds a gateway may take to answer what has been asked, and end."""
 
 
 class Endpoint(msgspec.Struct, frozen=True):
@@ -41,6 +47,24 @@ def endpoint(home: Home) -> Endpoint | None:
         return None if nobody else found
 
 
+@contextlib.contextmanager
+def only_gateway(folder: Path) -> Iterator[None]:
+    """Be the project's only gateway for the block; one that is ending is waited for.
+
+    Raises ServingError when there is one that goes on saying where it is.
+    """
+    begun = time.monotonic()
+    while True:
+        with locked(folder / "serving" / "gateway.lock", wait=False) as alone:
+            if alone:
+                yield
+                return
+        waited = time.monotonic() - begun
+        if waited > ENDING or (waited > NOTICING and endpoint_file(folder).exists()):
+            raise ServingError("another gateway serves this project already", where=str(folder), hint="keepfit status")
+        time.sleep(0.01)
+
+
 def sync(home: Home) -> dict[str, Any] | None:
     """Have the running gateway make live what the ledger says, and write out its log; what is live then.
 
@@ -59,14 +83,14 @@ def prove(home: Home, package: str, version: int) -> str | None:
 
 
 def _control(home: Home, path: str, value: Any) -> dict[str, Any] | None:
-    found = _awaited(home)
+    found = awaited(home)
     if found is None:
         return None
     token = token_of(home.folder)
     try:
         return dict(call(found.url, token, "POST", path, value, timeout=SYNC_SECONDS))
     except ServingError:
-        other = _awaited(home)
+        other = awaited(home)
         if other == found:
             raise
     if other is None:  # it ended meanwhile: whoever starts it again follows the ledger
@@ -74,7 +98,7 @@ def _control(home: Home, path: str, value: Any) -> dict[str, Any] | None:
     return dict(call(other.url, token, "POST", path, value, timeout=SYNC_SECONDS))
 
 
-def _awaited(home: Home) -> Endpoint | None:
+def awaited(home: Home) -> Endpoint | None:
     """The gateway; one that is starting, and does not say yet where it is, is waited for."""
     begun = time.monotonic()
     while True:

@@ -5,22 +5,27 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 import msgspec
 
 from keepfit.core.errors import KeepfitError, ServingError
 from keepfit.home import FOLDER, LEDGER, OBJECTS, Home
 from keepfit.serving.access import token_of
+from keepfit.serving.endpoint import only_gateway
+from keepfit.serving.listen import leave, listen
 from keepfit.serving.settings import ServeSettings
 
 RETRY = 1.0
 """Seconds until a gateway that could not be started is started again."""
+_BEFORE = "KEEPFIT_GATEWAY"
+"""Environment variable that tells of the gateway before: whose child it is, its own number, its standard input."""
 LOG_SIZE = 5_000_000
 """Bytes after which the gateway's own log begins anew."""
 
@@ -33,11 +38,16 @@ class Job(msgspec.Struct, frozen=True):
     settings: ServeSettings
     ledger: str
     objects: str
+    socket: int = -1
+    """Descriptor of the listening socket."""
+    relieves: bool = False
+    """Whether another gateway answers, to be ended once this one is loaded."""
 
 
 class _Told(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What it answers on standard output: its address, or why it cannot start."""
+    """What it says on standard output: that it is loaded, its address, or why it cannot start."""
 
+    loaded: bool = False
     url: str | None = None
     message: str | None = None
     where: str | None = None
@@ -56,17 +66,24 @@ def serve(home: Home, name: str, settings: ServeSettings, *, ready: Callable[[st
 
 
 class Running:
-    """A gateway in a process of its own; it ends when this process does, however that ends."""
+    """A gateway in a process of its own; it ends when this process does, however that ends.
+
+    This process holds the listening socket: while no gateway accepts, connections wait in the kernel.
+    """
 
     def __init__(self, job: Job) -> None:
-        self._job = job
         self._turn = threading.Lock()
         self._stopping = threading.Event()
         self._keeper: threading.Thread | None = None
-        self._start()
-        port = int(self.url.rpartition(":")[2])
-        settings = msgspec.structs.replace(job.settings, port=port)
-        self._job = msgspec.structs.replace(job, settings=settings)
+        self._before = _Before.handed()
+        with contextlib.nullcontext() if self._before else only_gateway(Path(job.root) / FOLDER):
+            self._socket = listen(job.settings.host, job.settings.port)
+        self._job = msgspec.structs.replace(job, socket=self._socket.fileno())
+        try:
+            self._start()
+        except BaseException:
+            self._socket.close()
+            raise
         self.token = token_of(Path(job.root) / FOLDER)
 
     def keep(self, tell: Callable[[str], None]) -> None:
@@ -77,10 +94,21 @@ class Running:
         self._keeper = threading.Thread(target=self._keep, args=(tell,), name="gateway", daemon=True)
         self._keeper.start()
 
+    def leave(self) -> dict[str, str]:
+        """What to set in the environment of the program that takes this one's place by `exec`.
+
+        Its gateway relieves this one, which answers until that is loaded.
+        """
+        with self._turn:
+            self._stopping.set()
+            assert self.process.stdin
+            return _Before(self.process.pid, os.dup(self.process.stdin.fileno())).told() | leave(self._socket)
+
     def stop(self) -> None:
         """Answer what has been asked, then end."""
         with self._turn:
             self._stopping.set()
+            self._socket.close()
             assert self.process.stdin
             with contextlib.suppress(OSError):
                 self.process.stdin.close()
@@ -116,6 +144,7 @@ class Running:
         self._hear()
 
     def _launch(self) -> None:
+        job = msgspec.structs.replace(self._job, relieves=self._before is not None)
         with _own_log(Path(self._job.root) / FOLDER) as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "keepfit.serving.gateway"],
@@ -123,18 +152,21 @@ class Running:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 env={**os.environ, "POLARS_MAX_THREADS": "1"},
+                pass_fds=[job.socket],
                 start_new_session=True,
             )
         assert self.process.stdin and self.process.stdout
         with contextlib.suppress(BrokenPipeError):
-            self.process.stdin.write(msgspec.json.encode(self._job) + b"\n")  # no argument: it may hold a password
+            self.process.stdin.write(msgspec.json.encode(job) + b"\n")  # no argument: it may hold a password
             self.process.stdin.flush()
 
     def _hear(self) -> None:
         """Wait until it says where it is."""
-        assert self.process.stdout
-        line = self.process.stdout.readline()
-        told = msgspec.json.decode(line, type=_Told) if line else _Told(message="the endpoint ended while starting")
+        told = self._told()
+        if self._before is not None:
+            self._before.end()
+            self._before = None
+            told = self._told() if told.loaded else told
         if told.url is None:
             self.process.wait()
             self._let_go()
@@ -142,10 +174,39 @@ class Running:
             raise ServingError(told.message or "", where=told.where, hint=hint)
         self.url = told.url
 
+    def _told(self) -> _Told:
+        assert self.process.stdout
+        line = self.process.stdout.readline()
+        return msgspec.json.decode(line, type=_Told) if line else _Told(message="the endpoint ended while starting")
+
     def _let_go(self) -> None:
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe:
                 pipe.close()
+
+
+class _Before(NamedTuple):
+    """The gateway that the program before this one started in the same process."""
+
+    pid: int
+    stdin: int
+
+    @classmethod
+    def handed(cls) -> _Before | None:
+        told = os.environ.pop(_BEFORE, "").split(":")
+        if len(told) != 3 or told[0] != str(os.getpid()):
+            return None
+        os.set_inheritable(int(told[2]), False)
+        return cls(int(told[1]), int(told[2]))
+
+    def told(self) -> dict[str, str]:
+        os.set_inheritable(self.stdin, True)
+        return {_BEFORE: f"{os.getpid()}:{self.pid}:{self.stdin}"}
+
+    def end(self) -> None:
+        """Let it answer what has been asked, and end."""
+        os.close(self.stdin)
+        threading.Thread(target=os.waitpid, args=(self.pid, 0), name="gateway before", daemon=True).start()
 
 
 def start(
@@ -192,6 +253,8 @@ def _main(job: Job) -> int:
             job.name,
             settings=job.settings,
             ready=lambda url: _say(_Told(url=url)),
+            sock=socket.socket(fileno=job.socket),
+            loaded=(lambda: _say(_Told(loaded=True))) if job.relieves else None,
             end_with_parent=True,
         )
     except KeepfitError as problem:

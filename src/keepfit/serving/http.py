@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 import logging
-import socket
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
-from keepfit.core.errors import ServingError, StoreError
+from keepfit.core.errors import StoreError
 from keepfit.serving.access import Access
 from keepfit.serving.problems import Problem, Rejection, rejection
 from keepfit.serving.settings import Limits
@@ -229,18 +227,3 @@ def refusal(problem: Rejection, told: Any = None) -> Reply:
 
 class _Error(msgspec.Struct, frozen=True):
     error: Problem
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; ServingError when the address cannot be had."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=2048)
-    except OSError as problem:
-        hint = "free the port, or write another `port` under [serve] in keepfit.toml (0: any free one)"
-        if problem.errno == errno.EADDRNOTAVAIL or (problem.errno or 0) < 0:  # below 0: the name is not known
-            hint = "`host` must be an address of this machine: 127.0.0.1, or 0.0.0.0 for all it has"
-        elif problem.errno == errno.EACCES:
-            hint = "ports below 1024 take special rights: write another `port` under [serve] in keepfit.toml"
-        reason = str(problem.strerror).partition(" (while")[0]
-        raise ServingError(f"cannot listen on {host}:{port}: {reason}", hint=hint) from problem

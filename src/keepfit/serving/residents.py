@@ -125,11 +125,15 @@ class Residents:
 
     # -- changing
 
-    async def restore(self) -> None:
-        """Load what was live last from this machine's own disk: no ledger, no store of objects."""
+    async def restore(self, *, tidy: bool = True) -> None:
+        """Load what was live last from this machine's own disk: no ledger, no store of objects.
+
+        `tidy` away what else is there, unless another gateway may still use it.
+        """
         async with self._changing:
             live = pinned(self._pins / "live.json")
-            await asyncio.to_thread(self._tidy, live)
+            if tidy:
+                await asyncio.to_thread(self._tidy, live)
             for want in [live, *([Live(live.previous)] if live.previous else [])] if live else []:
                 try:
                     await self._change(want)

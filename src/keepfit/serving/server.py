@@ -8,8 +8,8 @@ import gc
 import logging
 import os
 import signal
+import socket
 import threading
-import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -17,15 +17,16 @@ from typing import Any
 import msgspec
 import uvloop
 
-from keepfit.core.errors import KeepfitError, ServingError, StoreError
-from keepfit.core.files import locked, write_file
+from keepfit.core.errors import KeepfitError, StoreError
+from keepfit.core.files import write_file
 from keepfit.home import Home
 from keepfit.serving.access import Access, token_of
 from keepfit.serving.connection import HttpServer
-from keepfit.serving.endpoint import Endpoint, endpoint_file
-from keepfit.serving.http import App, listen
+from keepfit.serving.endpoint import Endpoint, endpoint_file, only_gateway
+from keepfit.serving.http import App
 from keepfit.serving.ids import Ids
 from keepfit.serving.lane import Shared
+from keepfit.serving.listen import listen
 from keepfit.serving.log import Log
 from keepfit.serving.metrics import Metrics
 from keepfit.serving.records import Records
@@ -37,10 +38,6 @@ POLL = 0.25
 """Seconds between two looks at the ledger."""
 TICK = 0.1
 """Seconds between two looks at requests that wait and scorers that hang."""
-NOTICING = 3.0
-"""Seconds within which a gateway whose parent was killed has noticed, and no longer says where it is."""
-ENDING = 90.0
-"""Seconds a gateway may take to answer what has been asked, and end."""
 
 _logger = logging.getLogger("keepfit.serving")
 
@@ -52,19 +49,23 @@ def run(
     *,
     settings: ServeSettings,
     ready: Callable[[str], None] | None = None,
+    sock: socket.socket | None = None,
+    loaded: Callable[[], None] | None = None,
     end_with_parent: bool = False,
 ) -> None:
     """Serve the model `name` until SIGINT or SIGTERM; what has been asked by then is answered.
 
     `folder` is where the project keeps things on this machine; `open_home` opens its stores, and
     may fail for as long as they are down. `ready` is told the address once the release that
-    should be live is. With `end_with_parent`, the end of standard input ends the gateway. Raises
-    ServingError when the address cannot be had, or another gateway serves this project.
+    should be live is. `sock` is where to listen, if somebody does so already. With `loaded`, another gateway
+    answers there: it is to be ended once `loaded` is called, and this one answers from then on. With
+    `end_with_parent`, the end of standard input ends the gateway. Raises ServingError when the address cannot be
+    had, or another gateway serves this project.
     """
     with contextlib.ExitStack() as stack:
-        _be_the_only_one(stack, folder)
-        endpoint_file(folder).unlink(missing_ok=True)  # of a gateway that was killed
-        sock = stack.enter_context(listen(settings.host, settings.port))
+        if loaded is None:
+            stack.enter_context(only_gateway(folder))
+        sock = stack.enter_context(sock or listen(settings.host, settings.port))
         host, port = sock.getsockname()[:2]
         url = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else _bracketed(host)}:{port}"
         runner = stack.enter_context(asyncio.Runner(loop_factory=uvloop.new_event_loop))
@@ -72,9 +73,13 @@ def run(
         async def serve() -> None:
             gateway = _Gateway(open_home, folder, name, settings)
             gateway.listen_for_signals(end_with_parent)
-            names = [_bracketed(settings.host), "localhost", "127.0.0.1"]
+            names = [_bracketed(settings.host), _bracketed(host), "localhost", "127.0.0.1"]
             access = Access(token_of(folder), names, port, exact=settings.hosts)
             app = App(gateway.routes.table(), access, limits=settings.limits, seen=gateway.metrics.seen)
+            if loaded is not None:
+                await gateway.load()
+                loaded()
+                await asyncio.to_thread(stack.enter_context, only_gateway(folder))
             await gateway.serve(HttpServer(app, sock), url, ready)
 
         runner.run(serve())
@@ -97,14 +102,20 @@ class _Gateway:
             self._residents, self._records, self._log, metrics=self.metrics, name=name, settings=settings
         )
 
+    async def load(self) -> None:
+        """Load what was live last, to be able to answer at once."""
+        await self._unless_stopped(self._residents.restore(tidy=False))
+
     async def serve(self, server: HttpServer, url: str, ready: Callable[[str], None] | None) -> None:
         """Answer from the start; requests that come before the model is loaded wait for it."""
+        endpoint_file(self._folder).unlink(missing_ok=True)  # of a gateway that was killed
         self._log.start()
         serving = asyncio.create_task(server.run())
         serving.add_done_callback(lambda _: self._stop.set())
         ticking = asyncio.create_task(self._tick())
         try:
-            await self._unless_stopped(self._residents.restore())
+            if self._residents.champion is None:
+                await self._unless_stopped(self._residents.restore())
             await self._unless_stopped(self._follow())
             self._residents.started()
             gc.collect()
@@ -175,21 +186,6 @@ class _Gateway:
             one.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
-
-
-def _be_the_only_one(stack: contextlib.ExitStack, folder: Path) -> None:
-    """Hold the lock, once a gateway that is ending lets go of it; one that goes on saying where it is keeps it."""
-    begun = time.monotonic()
-    while True:
-        attempt = contextlib.ExitStack()
-        if attempt.enter_context(locked(folder / "serving" / "gateway.lock", wait=False)):
-            stack.push(attempt)
-            return
-        attempt.close()
-        waited = time.monotonic() - begun
-        if waited > ENDING or (waited > NOTICING and endpoint_file(folder).exists()):
-            raise ServingError("another gateway serves this project already", where=str(folder), hint="keepfit status")
-        time.sleep(0.05)
 
 
 def _bracketed(host: str) -> str:
