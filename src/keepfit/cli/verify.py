@@ -60,6 +60,8 @@ def _sources(home: Home, project: Project) -> list[Source]:
 
 def _text(found: Verified, *, repair: bool) -> str:
     lines = [f"{found.objects:,} objects ({size(found.bytes)}), {found.facts:,} facts, {found.names:,} names"]
+    if found.index:
+        lines.append(f"made anew from the packs: {found.index}")
     if found.ledger:
         lines.append(f"the ledger is not whole: {found.ledger}")
     for fault in found.faults[:_SHOWN]:
