@@ -39,7 +39,7 @@ def run(options: Namespace) -> Report:
         if options.remote is not None:
             remote = chosen_remote(home, project, options.remote or None)
             with remote.seen() as seen:
-                facts = [digest for entry in seen.entries.values() for digest in entry.segments]
+                facts = [digest for entry in seen.entries.values() for digest in [*entry.segments, *entry.curves]]
             sources = [store("here", here, home.folder / "incoming"), working_files(home)]
             found = verify_all(home, remote.objects, extra=facts, sources=sources if options.repair else (), tell=tell)
         else:
