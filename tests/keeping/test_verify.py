@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from keepfit.core.digests import canonical, digest_bytes
+from keepfit.core.errors import DamagedObject
 from keepfit.engines import Here
 from keepfit.home import Home
 from keepfit.keeping.needs import Needs, needed
@@ -16,6 +17,7 @@ from keepfit.keeping.sources import store, working_files
 from keepfit.keeping.verify import verify
 from keepfit.ledger import Fact, Move, fact, open_ledger
 from keepfit.objects import is_whole, open_objects
+from keepfit.objects.folder import Folder
 
 NOON = datetime(2013, 5, 2, 12, tzinfo=UTC)
 LARGE = 2_000_000
@@ -137,3 +139,19 @@ def test_a_ledger_that_was_altered_is_told(home: Home) -> None:
     )
     found = verify(opened)
     assert not found.well and found.ledger and "fact number 2" in found.ledger
+
+
+@pytest.mark.parametrize("content", [None, b"no database"])
+def test_an_index_that_is_lost_or_damaged_is_made_anew(home: Home, content: bytes | None) -> None:
+    digest = model(home, b"small").body["code"]["code.py"]
+    objects = Folder(home.root / ".keepfit" / "objects")
+    for path in (home.root / ".keepfit" / "objects").glob("objects.db*"):
+        path.write_bytes(content) if content else path.unlink()
+    (home.root / "code.py").unlink()
+    with pytest.raises(DamagedObject) as caught:
+        verify(home, objects)
+    assert caught.value.hint == "keepfit verify --repair"
+    found = verify(home, objects, sources=[working_files(home)])
+    assert found.well and found.index and "objects.db" in found.index and not found.faults
+    assert is_whole(objects, digest)
+    assert verify(home, objects).index is None

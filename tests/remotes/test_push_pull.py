@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import subprocess
 import sys
@@ -19,13 +20,14 @@ from keepfit.core.errors import DamagedObject, NameMoved, NotFound, Refused, Sto
 from keepfit.home import Home
 from keepfit.keeping.sources import store
 from keepfit.keeping.verify import verify
-from keepfit.ledger import Move
+from keepfit.ledger import Move, Point, fact
 from keepfit.objects import is_whole, read
 from keepfit.packages.sign import own_key, trust
 from keepfit.remotes.pull import pull
 from keepfit.remotes.push import push
 from keepfit.remotes.remote import Remote, open_remote
 from keepfit.remotes.selection import Selection
+from keepfit.runs.run import series
 from keepfit.testing import workers
 from keepfit.testing.buckets import Server, bucket_server
 from keepfit.testing.disks import fill, small_disk
@@ -70,6 +72,20 @@ def test_what_is_pushed_is_pulled(ann: Home, ben: Home, address: str) -> None:
     assert (pulled.moved.objects, pulled.facts, pulled.names) == (5, 5, {"model/ann": made[-1].id})
     assert ids(ben) == ids(ann) and is_complete(ben)
     assert ben.ledger.get(made[0].id) == made[0]
+
+
+def test_runs_bring_their_curves(ann: Home, ben: Home, address: str) -> None:
+    run = fact("run", "model/delay", time=machines.NOON, body={"curves": {"loss": 3, "gone": 1}})
+    points = [Point(step, value, machines.NOON) for step, value in enumerate((1.5, math.inf, -0.25))]
+    ann.ledger.record(series(run.id, "loss"), points)
+    ann.ledger.append([run])
+    push(ann, open_remote(ann, address))
+    pull(ben, open_remote(ben, address))
+    assert ben.ledger.points(series(run.id, "loss")) == points
+    work(ben, 1)
+    assert push(ben, open_remote(ben, address)).facts == 1
+    with open_remote(ben, address).seen() as seen:
+        assert [len(entry.curves) for _, entry in sorted(seen.entries.items())] == [1, 0]
 
 
 def test_pushing_and_pulling_again_is_free(ann: Home, ben: Home, address: str) -> None:

@@ -17,10 +17,12 @@ import msgspec
 import polars as pl
 import pytest
 
+from keepfit.datasets.read import DTYPES
 from keepfit.serving import segments as segments_module
 from keepfit.serving.ids import Ids
 from keepfit.serving.journal import Source, journals, packed
-from keepfit.serving.log import Log, find_prediction, input_column, read_log, windows_of
+from keepfit.serving.log import Log, find_prediction, input_column, read_log, side_column, windows_of
+from keepfit.serving.scorer import _packed
 from keepfit.serving.segments import MANY, remove_replaced, segments
 
 START = datetime(2013, 5, 1)
@@ -297,3 +299,36 @@ def test_a_folder_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
     writer.append([1, 2])
     writer.log.close()
     assert writer.dropped == 2
+
+
+def test_what_was_joined_is_logged_with_the_answer(writer: Writer, tmp_path: Path) -> None:
+    """Beside records and segments of early versions, and of versions with other side datasets."""
+    types: dict[str, Any] = {"at": "timestamp", "day": "date", "n": "integer", "v": "number", "k": "text", "b": "bool"}
+    whole = (START, START.date(), 3, 0.1, "text", True)
+    schema = {name: DTYPES[type] for name, type in types.items()}
+    early = writer.append([1.0])[0]
+    joined: dict[str, dict[str, Any] | None] = {early: None}
+    for number, rows in enumerate(([whole, (None,) * 6], [whole], [(None,) * 6])):
+        sides = {"weather": types} if number < 2 else {"weather": {**types, "new": "number"}, "other": types}
+        side = pl.DataFrame(rows, schema=schema, orient="row")
+        frames = {"weather": side} if number < 2 else {"weather": side.with_columns(new=pl.lit(2.5)), "other": side}
+        ids = writer.ids.take(len(rows))
+        hours = [float(number)] * len(rows)
+        columns = msgspec.msgpack.encode([[micros(h) for h in hours], hours, ["text"] * len(rows)])
+        told = packed(Source("toy", 1, "release-1", INPUTS, "at", None, sides))  # type: ignore[arg-type]
+        writer.log.append(told, ids, columns, [0.5] * len(rows), msgspec.Raw(_packed(frames)))
+        joined |= zip(ids, frames["weather"].to_dicts(), strict=True)
+        if number == 0:
+            writer.log.flush()
+    for _ in range(2):
+        for id, expected in joined.items():
+            found = find_prediction(tmp_path, id)
+            assert found is not None
+            row = found[side_column("weather")]
+            assert row == expected or row | expected == row
+        writer.log.flush()
+    merged = read_log(tmp_path)
+    assert dict(zip(merged["id"], merged[side_column("weather")].struct.field("v"), strict=True)) == {
+        id: row and row["v"] for id, row in joined.items()
+    }
+    assert merged.filter(id=early)[side_column("weather")].to_list() == [None]

@@ -39,7 +39,7 @@ def run(options: Namespace) -> Report:
         if options.remote is not None:
             remote = chosen_remote(home, project, options.remote or None)
             with remote.seen() as seen:
-                facts = [digest for entry in seen.entries.values() for digest in entry.segments]
+                facts = [digest for entry in seen.entries.values() for digest in [*entry.segments, *entry.curves]]
             sources = [store("here", here, home.folder / "incoming"), working_files(home)]
             found = verify_all(home, remote.objects, extra=facts, sources=sources if options.repair else (), tell=tell)
         else:
@@ -60,6 +60,8 @@ def _sources(home: Home, project: Project) -> list[Source]:
 
 def _text(found: Verified, *, repair: bool) -> str:
     lines = [f"{found.objects:,} objects ({size(found.bytes)}), {found.facts:,} facts, {found.names:,} names"]
+    if found.index:
+        lines.append(f"made anew from the packs: {found.index}")
     if found.ledger:
         lines.append(f"the ledger is not whole: {found.ledger}")
     for fault in found.faults[:_SHOWN]:

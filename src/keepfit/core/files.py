@@ -125,6 +125,36 @@ def create_file(path: Path, content: bytes) -> bool:
     return True
 
 
+def append_file(path: Path, at: int, parts: Iterable[bytes]) -> None:
+    """Write behind the first `at` bytes of a file, made if need be, durably; what was behind them is cut off.
+
+    Whoever reads must know how far the file is good: killed, this leaves some of the parts there.
+    Raises StoreError when the disk refuses.
+    """
+    try:
+        make_folder(path.parent)
+        with open(path, "ab") as file:
+            file.truncate(at)
+            file.writelines(parts)
+            file.flush()
+            os.fsync(file.fileno())
+        if not at:
+            sync_folder(path.parent)
+    except OSError as problem:
+        with contextlib.suppress(OSError):
+            os.truncate(path, at) if at else path.unlink()
+        raise _refused(path, problem) from problem
+
+
+def move_file(path: Path, to: Path) -> None:
+    """Give a file another name in its folder, durably, in place of what had it; StoreError when the disk refuses."""
+    try:
+        os.replace(path, to)
+        sync_folder(to.parent)
+    except OSError as problem:
+        raise _refused(to, problem) from problem
+
+
 def write_folder(path: Path, fill: Callable[[Path], object]) -> None:
     """Make a folder appear whole and durably, or not at all; an existing one is left as it is.
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from keepfit.core.errors import DamagedObject, StoreError
@@ -20,6 +21,8 @@ Connection = sqlite3.Connection
 
 _PATIENCE = 30.0
 """Seconds to wait for another process to finish writing."""
+_TRIES = 1000
+"""Rows one after the other that cannot be read, after which a damaged database is given up."""
 
 
 class DiskFull(StoreError):
@@ -29,23 +32,37 @@ class DiskFull(StoreError):
 class Database:
     """The database at `path`, made at the first write; `what` is what people call it.
 
-    `application` and `version` in its header tell it from other databases and from newer ones.
+    `application` and `version` in its header tell it from other databases and from newer ones; `mend`
+    is the command to try, if there is one, when it is damaged.
     Every method raises StoreError when the file is another's, damaged, or the storage refuses.
     """
 
-    def __init__(self, path: Path, *, what: str, application: int, version: int, schema: Sequence[str]) -> None:
+    def __init__(
+        self, path: Path, *, what: str, application: int, version: int, schema: Sequence[str], mend: str | None = None
+    ) -> None:
         self._path = path
+        self._file = os.fspath(path)
         self._what = what
         self._application = application
         self._version = version
         self._schema = schema
+        self._mend = mend
         self._ready = False
+        self._found: tuple[int, int] | None = None
+        """Which file it was when it was last looked at."""
         self._pool = Pool(self._connect)
         self._turn = threading.Lock()  # SQLite's own lock makes those who wait sleep
 
     def exists(self) -> bool:
         """Whether anything has ever been written."""
         return self._path.exists()
+
+    def size(self) -> int:
+        """Bytes in the file; 0 when there is none."""
+        try:
+            return os.stat(self._file).st_size
+        except (FileNotFoundError, NotADirectoryError):
+            return 0
 
     def make(self) -> None:
         """Make the database, unless it is there, and see whether it can be used."""
@@ -57,6 +74,7 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A connection to read with; works on a full or read-only disk too."""
+        self._look()
         with self._told(), ExitStack() as held:
             try:
                 connection = held.enter_context(self._pool.lend())
@@ -79,9 +97,7 @@ class Database:
         if not os.access(self._path.parent, os.W_OK):
             reason = os.strerror(errno.EROFS if is_read_only(self._path) else errno.EACCES)
             raise self._unusable(reason, hint=f"ls -ld {self._path.parent}")
-        if not self.exists():  # never made, or deleted under our hands
-            self._ready = False
-            self._pool.drop()
+        self._look()
         with self._told(), self._pool.lend() as connection, self._turn:  # closed, and so rolled back, if this raises
             connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             connection.execute("BEGIN IMMEDIATE")
@@ -96,6 +112,19 @@ class Database:
     def close(self) -> None:
         """Let go of the file."""
         self._pool.close()
+
+    def _look(self) -> None:
+        """Open the file anew when it was deleted or replaced under our hands."""
+        try:
+            status = os.stat(self._file)
+        except OSError:
+            found = None
+        else:
+            found = (status.st_dev, status.st_ino)
+        if found is None or found != self._found:
+            self._ready = False
+            self._pool.drop()
+            self._found = found
 
     def _make_folder(self) -> None:
         try:
@@ -136,7 +165,8 @@ class Database:
 
     def _check(self, connection: Connection) -> None:
         if _pragma(connection, "application_id") != self._application:
-            raise self._unusable("it is a database of something else", hint=f"mv {self._path} {self._path}.old")
+            hint = self._mend or f"mv {self._path} {self._path}.old"
+            raise self._unusable("it is a database of something else", hint=hint, kind=DamagedObject)
         version = _pragma(connection, "user_version")
         if version < self._version:
             raise self._unusable("it was written by an early version", hint=f"mv {self._path} {self._path}.old")
@@ -163,6 +193,8 @@ class Database:
             code = getattr(problem, "sqlite_errorname", "")
             hints = [hint for beginning, hint in _HINTS.items() if code.startswith(beginning)]
             hint = hints[0].format(path=self._path) if hints else None
+            if code.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
+                hint = self._mend or hint
             kind = _KINDS.get("_".join(code.split("_")[:2]), StoreError)
             raise self._unusable(str(problem), hint=hint, kind=kind) from problem
 
@@ -171,7 +203,11 @@ class Database:
         return kind(f"cannot use {self._what} `{self._path.name}`: {reason}", where=where, hint=hint)
 
 
-_KINDS: dict[str, type[StoreError]] = {"SQLITE_FULL": DiskFull, "SQLITE_CORRUPT": DamagedObject}
+_KINDS: dict[str, type[StoreError]] = {
+    "SQLITE_FULL": DiskFull,
+    "SQLITE_CORRUPT": DamagedObject,
+    "SQLITE_NOTADB": DamagedObject,
+}
 _HINTS = {
     "SQLITE_FULL": "df -h {path}",
     "SQLITE_IOERR": "df -h {path}",
@@ -182,6 +218,25 @@ _HINTS = {
     "SQLITE_BUSY": "fuser -v {path}",
 }
 """What SQLite's codes begin with -> the command that helps."""
+
+
+def salvage(path: Path, select: str) -> Iterator[tuple[Any, ...]]:
+    """What can still be read of a damaged database, row by row; `select` gives those whose first value is above one."""
+    last, failed = 0, 0
+    try:
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            while failed < _TRIES:
+                try:
+                    row = connection.execute(f"{select} ORDER BY 1 LIMIT 1", (last,)).fetchone()
+                except sqlite3.DatabaseError:
+                    last, failed = last + 1, failed + 1
+                    continue
+                if row is None:
+                    return
+                last, failed = row[0], 0
+                yield row
+    except sqlite3.Error:
+        return
 
 
 def _pragma(connection: Connection, name: str) -> int:

@@ -10,12 +10,13 @@ from typing import Literal
 import msgspec
 
 from keepfit.core.digests import digest_stream
-from keepfit.core.errors import KeepfitError
+from keepfit.core.errors import DamagedObject, KeepfitError
 from keepfit.home import Home
 from keepfit.keeping.needs import Needs, facts, words
 from keepfit.keeping.sources import Source
 from keepfit.ledger import Fact
-from keepfit.objects import Objects
+from keepfit.objects import Objects, freeing
+from keepfit.objects.folder import Folder
 
 _TOLD = ("release", "package", "model", "run", "data")
 """Kinds of facts that are told of when an object that they rest on is damaged, most important first."""
@@ -41,6 +42,8 @@ class Verified(msgspec.Struct, kw_only=True):
     names: int = 0
     ledger: str | None = None
     """What is wrong with the ledger, if anything."""
+    index: str | None = None
+    """What was wrong with the index of the store, which was made anew, if anything."""
     faults: list[Fault] = []
 
     @property
@@ -63,10 +66,13 @@ def verify(
     """Check the ledger, and every object in `objects` (default: the project's own store) and all that facts need.
 
     `extra` are digests that must be there too. An object that is damaged or missing is put
-    anew when one of the `sources` has its bytes. Nothing else is changed.
+    anew when one of the `sources` has its bytes; with any, an index that is lost or damaged is made
+    anew too, and without, that is raised as DamagedObject. Nothing else is changed.
     """
     store = objects or home.objects
     found = Verified(names=len(home.ledger.names()), ledger=home.ledger.verify())
+    if isinstance(store, Folder):
+        found.index = _mend(home, store, repair=bool(sources))
     damaged = set(_damaged(store, found, tell))
     held = [fact for _, fact in facts(home.ledger)]
     found.facts = len(held)
@@ -93,6 +99,19 @@ def verify(
         for digest, state in sorted(faults.items())
     ]
     return found
+
+
+def _mend(home: Home, store: Folder, *, repair: bool) -> str | None:
+    """See whether the index of a store is whole; with `repair`, make it anew if not, and tell what was wrong."""
+    try:
+        store.check()
+    except DamagedObject as problem:
+        if not repair:
+            raise
+        with freeing(home.folder / "leases"):  # nobody puts meanwhile
+            store.mend()
+        return problem.message
+    return None
 
 
 def _damaged(objects: Objects, found: Verified, tell: Tell) -> Iterator[str]:

@@ -16,6 +16,8 @@ class Dialect(NamedTuple):
     value: str
     key: Callable[[float | str], Any]
     """An attribute's value as it is kept: numbers sort before the empty text, each kind in its own order."""
+    like: Callable[[str, str], tuple[str, str]]
+    """From the name of a table of attributes and a pattern of `like`: the condition that a text fits, and its value."""
     by_key: str = ""
     """Ends the statement that makes a table, to keep its rows in the order of the key."""
     walked: str = ""

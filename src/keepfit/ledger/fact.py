@@ -11,7 +11,7 @@ import msgspec
 
 from keepfit.core.digests import digest_value
 
-Comparison = Literal["=", "!=", "<", "<=", ">", ">="]
+Comparison = Literal["=", "!=", "<", "<=", ">", ">=", "like"]
 
 
 class Fact(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,11 +74,21 @@ class Move(msgspec.Struct, frozen=True):
 
 
 class Where(msgspec.Struct, frozen=True):
-    """A condition on an indexed attribute: met by facts that have it, as a number if `value` is one, else as text."""
+    """A condition on an indexed attribute: met by facts that have it, as a number if `value` is one, else as text.
+
+    `like` compares the whole text with a pattern: `%` is any text, `_` any character, capitals matter.
+    """
 
     attribute: str
     is_: Comparison
     value: float | str
+
+
+class Combined(msgspec.Struct, frozen=True):
+    """Conditions as one: met by a fact that meets all, any or none of them."""
+
+    is_: Literal["all", "any", "none"]
+    conditions: tuple[Where | Combined, ...]
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -102,7 +112,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
 
     kind: str | None = None
     subject: str | None = None
-    where: tuple[Where, ...] = ()
+    where: tuple[Where | Combined, ...] = ()
     since: datetime | None = None
     until: datetime | None = None
     """Facts with `since <= time < until`."""

@@ -49,6 +49,9 @@ def _key(value: float | str) -> bytes:
     return b"\1" + struct.pack(">Q", bits ^ (2**64 - 1 if bits >> 63 else 1 << 63))
 
 
+_LIKE = """{0}.value >= '\\x02' AND EXISTS (SELECT 1 FROM fact WHERE fact.seq = {0}.seq
+    AND fact.attributes::jsonb ->> {0}.name LIKE ? ESCAPE '')"""
+"""In the fact, where a long text is whole."""
 _TERMS = f"""SELECT set_config('enable_seqscan', 'off', true),
     set_config('idle_in_transaction_session_timeout', '{_PATIENCE:.0f}s', true),
     CASE current_setting('synchronous_commit') WHEN 'off' THEN set_config('synchronous_commit', 'on', true) END"""
@@ -65,7 +68,14 @@ class PostgresLedger(TableLedger):
     address cannot be understood, StoreError when the database cannot be used.
     """
 
-    dialect = Dialect(integer="bigint", real="double precision", text='text COLLATE "C"', value="bytea", key=_key)
+    dialect = Dialect(
+        integer="bigint",
+        real="double precision",
+        text='text COLLATE "C"',
+        value="bytea",
+        key=_key,
+        like=lambda table, pattern: (_LIKE.format(table), pattern),
+    )
 
     def __init__(self, url: str) -> None:
         super().__init__()

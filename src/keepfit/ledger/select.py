@@ -11,10 +11,12 @@ from typing import Any, NamedTuple
 
 from keepfit.core.errors import UsageError
 from keepfit.ledger.dialect import Dialect
-from keepfit.ledger.fact import Query, Where
+from keepfit.ledger.fact import Combined, Query, Where
 from keepfit.ledger.row import COLUMNS, microseconds, scalar
 
-_COMPARISONS = ("=", "!=", "<", "<=", ">", ">=")
+_JOINED = 10
+"""Conditions, at most, whose tables are joined: what a page is walked by is chosen among these."""
+_COMPARISONS = ("=", "!=", "<", "<=", ">", ">=", "like")
 
 
 class Sql(NamedTuple):
@@ -99,13 +101,17 @@ def _matching(query: Query, dialect: Dialect, order: str | None = None) -> _Part
         parts.join("attribute", "o")
         parts.add("o.name = ?", order)
         _add_kind(parts, "o", query)
-    for number, where in enumerate(sorted(query.where, key=lambda where: where.is_ != "=")):
+    simple = sorted((w for w in query.where if isinstance(w, Where)), key=lambda where: where.is_ != "=")
+    for number, where in enumerate(simple[:_JOINED]):
         parts.join("attribute", f"w{number}")
-        _compare(parts, f"w{number}", where, dialect, aside=order is not None)
+        parts.add(*_compare(f"w{number}", where, dialect, aside=order is not None))
         _add_kind(parts, f"w{number}", query)
     if not parts.first or query.since is not None or query.until is not None:
         parts.join("fact", "f")
         _add_kind(parts, "f", query)
+    others: list[Where | Combined] = [*simple[_JOINED:], *(c for c in query.where if isinstance(c, Combined))]
+    for condition in others:
+        parts.add(*_met(parts.first, condition, dialect))
     if query.subject is not None:
         parts.add(f"{parts.first}.subject = ?", query.subject)
     if query.since is not None:
@@ -120,22 +126,38 @@ def _add_kind(parts: _Parts, alias: str, query: Query) -> None:
         parts.add(f"{alias}.kind = ?", query.kind)
 
 
-def _compare(parts: _Parts, alias: str, where: Where, dialect: Dialect, *, aside: bool) -> None:
+def _met(fact: str, condition: Where | Combined, dialect: Dialect) -> list[Any]:
+    """That a fact meets a condition, and the values for its question marks."""
+    if isinstance(condition, Where):
+        text, *values = _compare("x", condition, dialect)
+        return [f"EXISTS (SELECT 1 FROM attribute x WHERE x.seq = {fact}.seq AND {text})", *values]
+    each = [_met(fact, one, dialect) for one in condition.conditions]
+    texts, values = [text for text, *_ in each], [value for _, *some in each for value in some]
+    if condition.is_ == "all":
+        return [f"({' AND '.join(['true', *texts])})", *values]
+    return [f"{'NOT ' if condition.is_ == 'none' else ''}({' OR '.join(['false', *texts])})", *values]
+
+
+def _compare(alias: str, where: Where, dialect: Dialect, *, aside: bool = False) -> list[Any]:
     if where.is_ not in _COMPARISONS:
         raise UsageError(f"`{where.is_}` is not a comparison", hint=f"write one of {' '.join(_COMPARISONS)}")
     try:
         value, key = scalar(where.value), dialect.key
     except (TypeError, ValueError) as problem:
         raise UsageError(f"`{where.attribute}` cannot be compared with `{where.value}`: {problem}") from problem
-    parts.add(f"{alias}.name = ?", where.attribute)
+    named = f"{alias}.name = ? AND "
     if where.is_ == "=":
-        parts.add(f"{alias}.value = ?", key(value))
-        return
+        return [f"{named}{alias}.value = ?", where.attribute, key(value)]
+    if where.is_ == "like":
+        if not isinstance(value, str) or "\0" in value:
+            raise UsageError(f"`{where.attribute}` is like a text", hint="write NAME like 'begins with%'")
+        text, pattern = dialect.like(alias, value)
+        return [named + text, where.attribute, pattern]
     # an order is walked instead of this range: it may stop after a page
     held = f"{dialect.walked if aside else ''}{alias}.value"
     # numbers are below the empty text, texts are not: a value only compares with its own kind
     own_kind = ">=" if isinstance(value, str) else "<"
-    parts.add(f"{held} {where.is_} ? AND {held} {own_kind} ?", key(value), key(""))
+    return [f"{named}{held} {where.is_} ? AND {held} {own_kind} ?", where.attribute, key(value), key("")]
 
 
 def _page(parts: _Parts, columns: str, order: str, limit: int, offset: int) -> Sql:

@@ -22,12 +22,20 @@ T = TypeVar("T")
 _APPLICATION = 0x6B666974
 """`kfit`, in the header of the file: tells a ledger from any other database."""
 _VERSION = 2
+_GLOBS = {"%": "*", "_": "?", "*": "[*]", "?": "[?]", "[": "[[]"}
+
+
+def _glob(character: str) -> str:
+    return _GLOBS.get(character, character)
+
+
 _DIALECT = Dialect(
     integer="INTEGER",
     real="REAL",
     text="TEXT",
     value="",  # of any type; SQLite sorts numbers before text
     key=lambda value: value,
+    like=lambda table, pattern: (f"{table}.value >= '' AND {table}.value GLOB ?", "".join(map(_glob, pattern))),
     by_key="WITHOUT ROWID",
     walked="+",
 )

@@ -16,6 +16,7 @@ from keepfit.core.errors import DamagedObject, NotFound, StoreError
 from keepfit.core.files import sweep, sync_folder, write_file, write_files
 from keepfit.objects.index import READ_ONLY, Index
 from keepfit.objects.layout import Layout, is_digest
+from keepfit.objects.pack import NEW, recipe
 from keepfit.objects.piece import Piece, open_pieces
 
 _SMALL = 1 << 20
@@ -111,6 +112,19 @@ class Folder:
         except OSError as problem:
             raise StoreError(f"cannot delete object `{digest}`: {problem.strerror}", where=str(self._path)) from problem
 
+    def check(self) -> None:
+        """DamagedObject when the index is lost or damaged; objects are not looked at."""
+        self._index.check()
+
+    def mend(self) -> int | None:
+        """As `mend.mend`, for this store."""
+        from keepfit.objects.mend import mend
+
+        self._index.close()
+        found = mend(self._layout)
+        self._index = Index(self._layout)
+        return found
+
     def _open(self, digest: str) -> BinaryIO | None:
         if not is_digest(digest):
             return None
@@ -152,9 +166,7 @@ class Folder:
             for digest in large:
                 self._index.drop_copy(digest)
         new = {d: content for d, content in small.items() if d not in known and not self._settled(d)}
-        if sum(map(len, new.values())) >= _SMALL:
-            self._index.add_pack(new)
-        elif new:
+        if new:
             self._index.add(new)
 
     def _put_difference(self, path: Path, like: str) -> str | None:
@@ -171,11 +183,13 @@ class Folder:
             return None
         if found.new_size > _WORTH * found.size or len({piece.source for piece in found.pieces}) > _SOURCES:
             return None
-        pack = self._layout.new_pack()
+        pack = self._layout.new_pack(NEW)
         pieces = [piece if piece.source else piece._replace(source=pack) for piece in found.pieces]
+        if not found.new:
+            pieces.append(Piece(pack, 0, 0))  # it holds the recipe
         try:
-            if found.new:
-                write_file(self._layout.pack(pack), _ranges_copier(path, found.new), mode=READ_ONLY)
+            end = recipe(found.digest, pieces)
+            write_file(self._layout.pack(pack), _ranges_copier(path, found.new, end), mode=READ_ONLY)
             stored = self._gives(pieces, found.digest)
         except DamagedObject:  # the file has become shorter
             stored = False
@@ -263,10 +277,11 @@ def _copier(path: Path, digest: str) -> Callable[[IO[bytes]], None]:
     return copy
 
 
-def _ranges_copier(path: Path, ranges: Sequence[Piece]) -> Callable[[IO[bytes]], None]:
+def _ranges_copier(path: Path, ranges: Sequence[Piece], end: bytes) -> Callable[[IO[bytes]], None]:
     def copy(target: IO[bytes]) -> None:
         with open_pieces(ranges, lambda _: open(path, "rb", buffering=0)) as source:
             while block := source.read(1 << 20):
                 target.write(block)
+        target.write(end)
 
     return copy

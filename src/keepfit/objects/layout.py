@@ -33,9 +33,9 @@ class Layout:
         """The file of a pack."""
         return self.packs / source
 
-    def new_pack(self) -> str:
-        """A name that no pack ever had."""
-        return os.urandom(16).hex()
+    def new_pack(self, kind: str) -> str:
+        """A name that no pack ever had; it begins with its kind."""
+        return kind + os.urandom(16).hex()
 
     def find(self, source: str) -> Path | None:
         """The file of a source, if it is there."""

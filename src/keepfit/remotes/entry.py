@@ -40,6 +40,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     moves: list[Move]
     before: str
     """Digest of the names of all pushes that the pusher had seen."""
+    curves: list[str] = []
+    """Digests of the objects that hold the curves of the runs among the facts."""
 
 
 class Fold(NamedTuple):
@@ -93,7 +95,7 @@ def number_of(name: str) -> int:
 
 
 def segments(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """Facts, one a line, as objects of moderate size."""
+    """Facts or curves, one a line, as objects of moderate size."""
     held: list[bytes] = []
     size = 0
     for line in lines:

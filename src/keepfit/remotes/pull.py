@@ -13,6 +13,7 @@ from keepfit.core.errors import DamagedObject, NameMoved, NotFound
 from keepfit.home import Home
 from keepfit.keeping.needs import Needs, facts, words
 from keepfit.ledger import Fact, Ledger, Move
+from keepfit.remotes.curves import record_curves
 from keepfit.remotes.entry import Entry, Fold, fact_in
 from keepfit.remotes.remote import Remote, Seen
 from keepfit.remotes.selection import EVERYTHING, Selection
@@ -71,6 +72,8 @@ def pull(
         found = Pulled(moved=Moved(), trusted=taken.trusted)
         new = [fact_in(line) for line in lines(home, remote, _segments(taken.entries))]
         end = _fetch(home, remote, seen, selection, new, found.moved, tell)
+        curves = [digest for _, entry in sorted(taken.entries.items()) for digest in entry.curves]
+        record_curves(home.ledger, lines(home, remote, curves))  # before the facts: what is seen is whole
         _record(home.ledger, new, found)
         seen.entries |= taken.entries
         seen.partly += _segments(taken.entries)

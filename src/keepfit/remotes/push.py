@@ -10,6 +10,7 @@ from keepfit.home import Home
 from keepfit.keeping.needs import Needs, facts, words
 from keepfit.ledger import Fact, Move
 from keepfit.packages.sign import own_key
+from keepfit.remotes.curves import curves_of
 from keepfit.remotes.entry import Entry, fact_in, file_name, line_of, number_of, sealed, segments
 from keepfit.remotes.remote import Remote, Seen
 from keepfit.remotes.selection import EVERYTHING, Selection
@@ -53,7 +54,7 @@ def push(
         found = Pushed(moved=Moved(), exclusive=seen.exclusive)
         _send(home, remote, [fact for fact in chosen if selection.takes(fact)], found.moved, tell)
         known = set(lines(home, remote, seen.partly))
-        fresh = [line for line in map(line_of, chosen) if line not in known]
+        fresh = [fact for fact in chosen if line_of(fact) not in known]
         if fresh or moves:
             _write(home, remote, seen, fresh, moves, found)
         if selection.everything and held:
@@ -114,11 +115,11 @@ def _send(home: Home, remote: Remote, chosen: list[Fact], moved: Moved, tell: Te
         raise DamagedObject(f"{message}; they belong to {whose}", hint="keepfit verify --repair")
 
 
-def _write(home: Home, remote: Remote, seen: Seen, fresh: list[bytes], moves: list[Move], found: Pushed) -> None:
+def _write(home: Home, remote: Remote, seen: Seen, fresh: list[Fact], moves: list[Move], found: Pushed) -> None:
     """Put the facts there, and then, in one file, that they and the names count."""
-    made = list(segments(fresh))
-    digests = home.objects.put_all(made)
-    remote.objects.put_all(made)
+    made, curves = list(segments(map(line_of, fresh))), list(segments(curves_of(home.ledger, fresh)))
+    digests = home.objects.put_all(made + curves)
+    remote.objects.put_all(made + curves)
     number = 1 + max(map(number_of, seen.entries), default=0)
     entry = Entry(
         number=number,
@@ -126,16 +127,17 @@ def _write(home: Home, remote: Remote, seen: Seen, fresh: list[bytes], moves: li
         actor=home.actor,
         time=home.clock.now(),
         facts=len(fresh),
-        segments=digests,
+        segments=digests[: len(made)],
         moves=moves,
         before=digest_value(sorted(seen.entries)),
+        curves=digests[len(made) :],
     )
     file = sealed(entry, home.folder / "key")
     name = file_name(number, file, exclusive=bool(seen.exclusive))
     if not remote.log.create(name, file):
         raise NameMoved("another machine pushed in the same moment", where=remote.address, hint="keepfit pull")
     seen.entries[name] = entry
-    seen.partly += digests
+    seen.partly += entry.segments
     seen.names |= {move.name: move.new for move in moves}
     found.facts, found.names = len(fresh), len(moves)
     found.beside = len(remote.unseen(seen))

@@ -47,7 +47,7 @@ def take(home: Home, remote: Remote, names: Sequence[str], *, trusting: Collecti
 
 
 def lines(home: Home, remote: Remote, segments: Sequence[str]) -> Iterator[bytes]:
-    """The facts of segments, one a line; fetched once and kept among the objects here. Raises DamagedObject."""
+    """The facts, or curves, of segments, line by line; fetched once and kept here too. Raises DamagedObject."""
     with threads() as pool:
         for content in pool.map(lambda digest: _segment(home, remote, digest), segments):
             yield from lines_of(content)

@@ -20,7 +20,7 @@ from keepfit.models.train import PREDICTION, SIDE, TRUTH
 from keepfit.packages.package import Manifest
 from keepfit.packages.unpack import unpack
 from keepfit.reproduction.proof import Output
-from keepfit.serving.log import input_column
+from keepfit.serving.log import input_column, side_column
 from keepfit.serving.online import OnlineRows
 from keepfit.serving.records import Records
 
@@ -32,8 +32,8 @@ def answer_again(
 ) -> Output:
     """The prediction of a logged row by the model in `made`, beside the one that was given, to the last bit.
 
-    `step` runs a module on a folder in the reproduced environment. Side rows are those that the
-    endpoint still knows, joined by the rule of time.
+    `step` runs a module on a folder in the reproduced environment. Side rows are those that were
+    logged with it; where none were, those that the endpoint still knows, joined by the rule of time.
     """
     manifest = unpack(home, package, folder / "champion")
     name = model_file(manifest.members)
@@ -57,10 +57,23 @@ def _asked(home: Home, manifest: Manifest, row: dict[str, Any]) -> pl.DataFrame:
         for name, column in manifest.inputs.items()
     }
     inputs = pl.DataFrame(list(values.values()))
-    online = OnlineRows(manifest.sides, manifest.event_time)
-    if manifest.sides:
-        with Records(home.folder / "serving" / "records.db") as records:
-            for side in manifest.sides:
-                online.replace(side.name, records.rows_of(side.name))
-    joined = [side.to_struct(f"{SIDE}{name}") for name, side in online.aligned(inputs).items()]
+    joined = [
+        pl.Series(
+            f"{SIDE}{side.name}",
+            [row[side_column(side.name)]],
+            dtype=pl.Struct({name: DTYPES[column.type] for name, column in side.columns.items()}),
+        )
+        for side in manifest.sides
+        if row.get(side_column(side.name)) is not None
+    ]
+    if len(joined) < len(manifest.sides):  # logged by an early version
+        joined = _known(home, manifest, inputs)
     return inputs.with_columns(*joined, pl.lit(0.0).alias(PREDICTION), pl.lit(0.0).alias(TRUTH))
+
+
+def _known(home: Home, manifest: Manifest, inputs: pl.DataFrame) -> list[pl.Series]:
+    online = OnlineRows(manifest.sides, manifest.event_time)
+    with Records(home.folder / "serving" / "records.db") as records:
+        for side in manifest.sides:
+            online.replace(side.name, records.rows_of(side.name))
+    return [side.to_struct(f"{SIDE}{name}") for name, side in online.aligned(inputs).items()]

@@ -31,6 +31,8 @@ class Source(msgspec.Struct, frozen=True, array_like=True):
     inputs: dict[str, ColumnType]
     event_time: str | None
     levels: list[str] | None
+    sides: dict[str, dict[str, ColumnType]] = {}
+    """Dataset -> its columns, of what is joined to each row."""
 
 
 class Record(msgspec.Struct, frozen=True, array_like=True):
@@ -44,8 +46,12 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
     """Packed, in the order of the inputs."""
     values: list[Any]
     """What the scorer gave; None for a row it gave nothing for."""
+    sides: list[list[bytes | list[Any]]] = []
+    """Packed columns of the rows that were joined, for each side dataset; none in early journals."""
 
 
+NONE = msgspec.Raw(b"\x90")
+"""No side datasets."""
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Record).decode
 
@@ -72,9 +78,11 @@ class Journal:
         """Name all coming files after this time (milliseconds since 1970), whatever the clock says."""
         self._last = max(self._last, number)
 
-    def append(self, source: msgspec.Raw, ids: Sequence[str], columns: bytes, values: Sequence[Any]) -> bool:
+    def append(
+        self, source: msgspec.Raw, ids: Sequence[str], columns: bytes, values: Sequence[Any], sides: msgspec.Raw = NONE
+    ) -> bool:
         """Write one record with one call; False when the disk would not take it whole, and nothing was written."""
-        body = _encode((source, time.time_ns() // 1000, ids, msgspec.Raw(columns), values))
+        body = _encode((source, time.time_ns() // 1000, ids, msgspec.Raw(columns), values, sides))
         record = b"".join((len(body).to_bytes(4, "little"), zlib.crc32(body).to_bytes(4, "little"), body))
         with self._lock:
             if self._fd is None:

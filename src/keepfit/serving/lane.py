@@ -115,8 +115,9 @@ class Lane:
         self.release = release
         manifest = self.manifest
         types = {name: column.type for name, column in manifest.inputs.items()}
+        sides = {side.name: {n: column.type for n, column in side.columns.items()} for side in manifest.sides}
         self._source = packed(
-            Source(manifest.model, release.version, release.id, types, manifest.event_time, manifest.levels)
+            Source(manifest.model, release.version, release.id, types, manifest.event_time, manifest.levels, sides)
         )
 
     async def close(self, *, at_once: bool = False) -> None:
@@ -242,7 +243,7 @@ class Lane:
             if not any(kept):
                 return
             values = [value if keep else None for value, keep in zip(values, kept, strict=True)]
-        self._shared.log.append(self._source, ids, batch.columns, values)
+        self._shared.log.append(self._source, ids, batch.columns, values, message.sides)
 
     def _answers(self, ids: Sequence[str], message: Scored) -> list[Prediction | Problem]:
         levels, pairs = self.manifest.levels, zip(ids, message.values, strict=True)

@@ -18,7 +18,7 @@ from keepfit.core.errors import StoreError
 from keepfit.core.files import sweep
 from keepfit.datasets.read import first_line, naive
 from keepfit.serving.ids import made_at
-from keepfit.serving.journal import Journal, Record, journals, read_journal
+from keepfit.serving.journal import NONE, Journal, Record, Source, journals, read_journal
 from keepfit.serving.segments import (
     likeliest,
     merge_small,
@@ -39,7 +39,8 @@ OWN: dict[str, pl.DataType] = {
     "version": pl.Int64(),
     "release": pl.String(),
 }
-"""The log's own columns; after them come the inputs, `prediction`, and for multiclass models `probabilities`."""
+"""The log's own columns; after them come the inputs, what was joined from side datasets, `prediction`, and for
+multiclass models `probabilities`."""
 
 _NONE = pl.DataFrame(schema={**OWN, "prediction": pl.Float64()})
 
@@ -80,9 +81,11 @@ class Log:
             _logger.warning("the prediction log cannot be written: %s", problem)
         self._thread.start()
 
-    def append(self, source: msgspec.Raw, ids: Sequence[str], columns: bytes, values: Sequence[Any]) -> None:
+    def append(
+        self, source: msgspec.Raw, ids: Sequence[str], columns: bytes, values: Sequence[Any], sides: msgspec.Raw = NONE
+    ) -> None:
         """Keep the predictions of a batch; when the disk refuses they are counted as dropped."""
-        if not self._journal.append(source, ids, columns, values):
+        if not self._journal.append(source, ids, columns, values, sides):
             self._dropped(len(ids))
         elif self._journal.rows >= ROWS:
             self._wake.set()
@@ -198,6 +201,22 @@ def input_column(name: str) -> str:
     return f"{name} (input)" if name in OWN or name in ("prediction", "probabilities") else name
 
 
+def side_column(name: str) -> str:
+    """Where in the log the rows of a side dataset are that were joined to the inputs; null: it was not kept."""
+    return f"keepfit joined {name}"
+
+
+def _sides(source: Source, records: Sequence[Record]) -> list[pl.Series]:
+    """What was joined, a column of structs for each side dataset; nothing when a record tells nothing of it."""
+    if not all(len(r.sides) == len(source.sides) for r in records):
+        return []
+    found = []
+    for (name, types), *parts in zip(source.sides.items(), *(r.sides for r in records), strict=True):
+        columns = [join(type, some) for type, *some in zip(types.values(), *parts, strict=True)]
+        found.append(table(types, columns).to_struct(side_column(name)))
+    return found
+
+
 def _table(records: Sequence[Record]) -> pl.DataFrame:
     source = records[0].source
     parts = zip(source.inputs.values(), *(r.columns for r in records), strict=True)
@@ -217,7 +236,8 @@ def _table(records: Sequence[Record]) -> pl.DataFrame:
     )
     named = inputs.rename({name: input_column(name) for name in inputs.columns})
     answers = _answers([v for r in records for v in r.values], source.levels)
-    return pl.concat([labelled, named, answers], how="horizontal").filter(pl.col("prediction").is_not_null())
+    joined = pl.DataFrame(_sides(source, records))
+    return pl.concat([labelled, named, joined, answers], how="horizontal").filter(pl.col("prediction").is_not_null())
 
 
 def _answers(values: list[Any], levels: list[str] | None) -> pl.DataFrame:

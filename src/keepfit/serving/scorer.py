@@ -30,7 +30,7 @@ from keepfit.serving.frames import LENGTH, AddRows, FromScorer, Ready, Score, Sc
 from keepfit.serving.online import OnlineRows
 from keepfit.serving.problems import MODEL_FAILED, NOT_FINITE, ROW_PROBLEMS
 from keepfit.serving.records import Records
-from keepfit.serving.tables import table
+from keepfit.serving.tables import pack, table
 
 Predict = Callable[[pl.DataFrame], Array]
 
@@ -125,19 +125,30 @@ def _independent(scorer: Scorer) -> bool:
 def _serve(gateway: socket.socket, scorer: Scorer, online: OnlineRows, records: Path, budget: float) -> None:
     types = {name: column.type for name, column in scorer.manifest.inputs.items()}
 
+    joined = b""
+
     def predict(rows: pl.DataFrame) -> Array:
-        return scorer.predict(rows, online.aligned(rows))
+        nonlocal joined
+        sides = online.aligned(rows)
+        joined = _packed(sides) if sides else b""  # now: the user's function may change them
+        return scorer.predict(rows, sides)
 
     while (body := _receive(gateway)) is not None:
         message = decode_to_scorer(body)
         if isinstance(message, Score):
             rows = table(types, msgspec.msgpack.decode(message.columns))
             values, failed = score(predict, rows, budget)
-            _say(gateway, Scored(values, failed))
+            if failed and joined and len(failed) < rows.height:  # it was of a part of the rows
+                joined = _packed(online.aligned(rows))
+            _say(gateway, Scored(values, failed, *([msgspec.Raw(joined)] if joined else [])))
         elif isinstance(message, AddRows):
             online.add(message.dataset, msgspec.msgpack.decode(message.columns))
         else:
             _reload(online, scorer, records)
+
+
+def _packed(sides: dict[str, pl.DataFrame]) -> bytes:
+    return msgspec.msgpack.encode([pack(rows) for rows in sides.values()])
 
 
 def _reload(online: OnlineRows, scorer: Scorer, records: Path) -> None:

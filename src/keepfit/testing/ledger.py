@@ -18,7 +18,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from keepfit.core.errors import NameMoved, StoreError, UsageError
-from keepfit.ledger import Entry, Fact, Ledger, Move, Point, Query, Where, open_ledger
+from keepfit.ledger import Entry, Fact, Ledger, Move, Point, Query, Where, fact, open_ledger
+from keepfit.remotes.curves import curves_of, record_curves
+from keepfit.runs.run import series
 from keepfit.testing import queries, workers
 from keepfit.testing.workers import NOON
 
@@ -294,6 +296,24 @@ class LedgerSuite:
         assert ledger.points("other") == [Point(1, 2.0, NOON)]
         assert ledger.points("none") == []
         ledger.close()
+
+    @_LAWS
+    @given(st.lists(_points, min_size=1, max_size=5, unique_by=lambda point: point.step))
+    def test_a_curve_travels_from_one_ledger_to_another(
+        self, tmp_path_factory: pytest.TempPathFactory, points: list[Point]
+    ) -> None:
+        here, there = (self.open(tmp_path_factory.mktemp("ledger")) for _ in range(2))
+        run = fact("run", "model/delay", time=NOON, body={"curves": {"loss": len(points), "other": 1}})
+        loss, other = series(run.id, "loss"), series(run.id, "other")
+        here.record(loss, points)
+        here.record(other, [Point(1, 2.0, NOON)])
+        there.record(other, [Point(1, 3.0, NOON)])
+        for _ in range(2):
+            record_curves(there, list(curves_of(here, [run])))
+        assert _plain(there.points(loss)) == _plain(here.points(loss))
+        assert there.points(other) == [Point(1, 3.0, NOON)]  # was there already
+        here.close()
+        there.close()
 
     def test_a_step_beyond_64_bits_is_refused_and_records_nothing(self, ledger: Ledger) -> None:
         with pytest.raises(UsageError):

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 from hypothesis import strategies as st
 
-from keepfit.ledger import Fact, Query, Where
+from keepfit.ledger import Combined, Fact, Query, Where
 from keepfit.testing.workers import NOON
+
+
+def _like(value: str, pattern: str) -> bool:
+    wild = {"%": ".*", "_": "."}
+    return re.fullmatch("".join(wild.get(c) or re.escape(c) for c in pattern), value, re.DOTALL) is not None
+
 
 _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "=": operator.eq,
@@ -19,13 +26,22 @@ _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "<=": operator.le,
     ">": operator.gt,
     ">=": operator.ge,
+    "like": _like,
 }
 _kinds = st.sampled_from(["run", "alert"])
 _subjects = st.sampled_from(["model/a", "model/b"])
 _times = st.integers(0, 4).map(lambda hours: NOON + timedelta(hours=hours))
 _names = st.sampled_from(["loss", "rate"])
 _values = st.sampled_from([-1.5, 0.0, 0.1, 2.0, 1e300, "", "a", "ab", "b", "é", "\U0001f600"])
-_wheres = st.builds(Where, _names, st.sampled_from(sorted(_COMPARE)), _values)
+_patterns = st.text(st.sampled_from("%_ab*?[]^\\é\U0001f600"), max_size=4)
+_wheres = st.builds(Where, _names, st.sampled_from(sorted(_COMPARE.keys() - {"like"})), _values) | st.builds(
+    Where, _names, st.just("like"), _patterns
+)
+conditions: st.SearchStrategy[Where | Combined] = st.recursive(
+    _wheres,
+    lambda inner: st.builds(Combined, st.sampled_from(["all", "any", "none"]), st.lists(inner, max_size=3).map(tuple)),
+    max_leaves=6,
+)
 
 contents = st.tuples(_kinds, _subjects, _times, st.dictionaries(_names, _values))
 """Kind, subject, time and attributes of a fact."""
@@ -34,7 +50,7 @@ queries = st.builds(
     Query,
     kind=st.none() | _kinds,
     subject=st.none() | _subjects,
-    where=st.lists(_wheres, max_size=3).map(tuple),
+    where=st.lists(conditions, max_size=3).map(tuple),
     since=st.none() | _times,
     until=st.none() | _times,
     order=st.none() | _names,
@@ -63,14 +79,18 @@ def _matches(fact: Fact, query: Query) -> bool:
         and query.subject in (None, fact.subject)
         and (query.since is None or query.since <= fact.time)
         and (query.until is None or fact.time < query.until)
-        and all(_holds(fact, where) for where in query.where)
+        and all(meets(fact.attributes, condition) for condition in query.where)
     )
 
 
-def _holds(fact: Fact, where: Where) -> bool:
-    value = fact.attributes.get(where.attribute)
-    same_kind = isinstance(value, str) == isinstance(where.value, str)
-    return value is not None and same_kind and _COMPARE[where.is_](value, where.value)
+def meets(attributes: Mapping[str, float | str], condition: Where | Combined) -> bool:
+    """Whether a fact with these attributes meets a condition."""
+    if isinstance(condition, Combined):
+        each = [meets(attributes, one) for one in condition.conditions]
+        return all(each) if condition.is_ == "all" else any(each) == (condition.is_ == "any")
+    value = attributes.get(condition.attribute)
+    same_kind = isinstance(value, str) == isinstance(condition.value, str)
+    return value is not None and same_kind and _COMPARE[condition.is_](value, condition.value)
 
 
 def _rank(value: float | str) -> tuple[bool, float | str]:

@@ -16,7 +16,7 @@ _LOWER = [prefix + m for m in ALL_METRICS if m not in HIGHER_IS_BETTER for prefi
 
 
 def arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("--where", metavar="CONDITION", help="auc > 0.7 and kind = 'l2'")
+    parser.add_argument("--where", metavar="CONDITION", help="auc > 0.7 and (kind = 'l2' or not depth in (3, 4))")
     ordering(parser)
 
 

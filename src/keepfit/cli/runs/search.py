@@ -10,5 +10,5 @@ __all__ = ["arguments", "run"]
 
 
 def arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("where", metavar="CONDITION", help="auc > 0.7 and rate < 0.1 and state = 'done'")
+    parser.add_argument("where", metavar="CONDITION", help="auc > 0.7 and (rate < 0.1 or state != 'done')")
     ordering(parser)
