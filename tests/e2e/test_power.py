@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import pickle
 import random
+import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import judge
 import pytest
-import small_project
+from commands import COMMANDS
+from judge import State
+from undisturbed import judged, places, undisturbed
 
-from keepfit.testing.faults import disk
+from keepfit.testing.disks import disk
+from keepfit.testing.faults import strike
 
 WRITER = Path(__file__).with_name("writer.py")
 KINDS = ("ext4", "xfs")
@@ -47,18 +53,23 @@ def test_what_was_acknowledged_survives_a_power_cut(kind: str, tmp_path: Path) -
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", ["add", "train", "push", "retrain"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_command_whose_power_failed_can_be_run_again(kind: str, tmp_path: Path) -> None:
-    chance = random.Random(kind)
-    with disk(tmp_path / "disk", kind) as place:
-        folder = small_project.write(place.folder / "parcels")
-        subprocess.run(["sync", "--file-system", str(folder)], check=True)
-        command = [sys.executable, "-m", "keepfit", "retrain", "--json"]
-        for _ in range(6):
-            with subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
-                time.sleep(chance.uniform(0.3, 6))
-                place.cut()
-            place.restart()
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        check(folder, set())
+def test_a_command_whose_power_failed_can_be_run_again(kind: str, name: str, tmp_path: Path) -> None:
+    command = next(c for c in COMMANDS if c.name == name)
+    known = undisturbed(command, places(tmp_path))
+    chance, told = random.Random(f"{kind} {name}"), list[str]()
+    with disk(tmp_path / "disk", kind) as drive:
+        for at in sorted(chance.sample(range(1, len(known.done.changes)), 3)):
+            place = shutil.copytree(known.place, drive.folder / f"{at}")
+            subprocess.run(["sync", "--file-system", str(place)], check=True)
+            struck = strike(command.line, drive.cut, at=at, cwd=place / command.cwd, below=place)
+            drive.restart()
+            told += [f"cut at {at}: {line}" for line in judged(command, known, struck, place, look=look_apart)]
+    assert not told, "\n".join(told)
+
+
+def look_apart(place: Path) -> State:
+    """What there is, by a process of its own, so that no file stays open."""
+    command = [sys.executable, str(Path(judge.__file__)), str(place)]
+    return State(*pickle.loads(subprocess.run(command, capture_output=True, check=True).stdout))

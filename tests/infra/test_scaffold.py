@@ -221,6 +221,7 @@ def test_a_second_time_is_refused_but_a_killed_first_time_can_be_finished(tmp_pa
         scaffold(data, root)
     before = {f: f.read_bytes() for f in written}
     (root / "keepfit.toml").unlink()
+    (root / "tests" / ".part-0123").write_text("half")
     (root / "conftest.py").write_text("# mine\n")
     scaffold(data, root)
     assert (root / "conftest.py").read_text() == "# mine\n"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from keepfit.core.digests import canonical, digest_bytes
-from keepfit.core.errors import DamagedObject
+from keepfit.core.errors import DamagedObject, StoreError
 from keepfit.engines import Here
 from keepfit.home import Home
 from keepfit.keeping.needs import Needs, needed
@@ -80,6 +80,20 @@ def test_files_that_have_changed_repair_nothing(home: Home) -> None:
     (home.root / "code.py").write_bytes(b"something else")
     assert not verify(home, sources=[working_files(home)]).well
     assert not home.objects.has(digest)
+
+
+def test_a_full_disk_is_no_reason_to_call_an_object_lost(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    digest = model(home, os.urandom(LARGE)).body["code"]["code.py"]
+    home.objects.delete(digest)
+
+    def refuse(*_: object, **__: object) -> str:
+        raise StoreError("cannot write: No space left on device")
+
+    monkeypatch.setattr(home.objects, "put", refuse)
+    with pytest.raises(StoreError, match="No space left"):
+        verify(home, sources=[working_files(home)])
+    monkeypatch.undo()
+    assert verify(home, sources=[working_files(home)]).well
 
 
 def test_another_store_repairs_only_with_the_right_bytes(home: Home, tmp_path: Path) -> None:

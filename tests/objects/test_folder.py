@@ -18,8 +18,8 @@ from keepfit.objects import is_whole, open_objects, read
 from keepfit.objects.folder import Folder
 from keepfit.objects.pack import read_small
 from keepfit.testing import workers
-from keepfit.testing.disks import fill, read_only, small_disk
-from keepfit.testing.faults import disk, strike
+from keepfit.testing.disks import disk, fill, read_only, small_disk
+from keepfit.testing.faults import FAULTS, strike
 from keepfit.testing.objects import ObjectsSuite
 
 MEGABYTE = 1 << 20
@@ -468,10 +468,10 @@ objects.delete(objects.put(large))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fault", ["signal=KILL", "error=EIO", "error=ENOSPC"])
+@pytest.mark.parametrize("fault", FAULTS)
 def test_struck_at_any_write_and_run_again_it_ends_the_same(fault: str, tmp_path: Path) -> None:
     command, last = [sys.executable, "-c", PUT_ALL], set[str]()
-    for at in range(1, 80):
+    for at in range(1, 300, 4):
         folder = tmp_path / str(at)
         folder.mkdir()
         struck = strike(command, fault, at=at, cwd=folder)

@@ -22,7 +22,7 @@ import shop_kit
 from keepfit import steps
 from keepfit.cli.run import run as command
 from keepfit.core.digests import digest_bytes
-from keepfit.core.errors import NotFound, UsageError
+from keepfit.core.errors import NotFound, StoreError, UsageError
 from keepfit.home import Home
 from keepfit.ledger import Query
 from keepfit.models.model import ModelVersion, find_model
@@ -216,6 +216,19 @@ def test_an_object_that_was_lost_or_damaged_is_named(tmp_path: Path, shops: Shop
     assert not place.ledger.find(Query(kind="reproduced"))
     if harm == "missing":
         assert command("reproduce", ["shop@1", "--project", str(tmp_path)]) == 3
+
+
+def test_a_disk_that_refuses_says_nothing_of_the_run(
+    tmp_path: Path, shops: Shops, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, model = shops.open(tmp_path, "linear")
+
+    def refuse(*_: object) -> None:
+        raise StoreError("the disk is full")
+
+    monkeypatch.setattr(module, "lay_out", refuse)
+    with pytest.raises(StoreError, match="full"):
+        reproduce(place, "shop", model.id)
 
 
 def test_another_environment_is_told(tmp_path: Path, shops: Shops, monkeypatch: pytest.MonkeyPatch) -> None:

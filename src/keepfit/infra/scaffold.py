@@ -14,7 +14,7 @@ from typing import IO, NamedTuple
 
 from keepfit.core.digests import digest_file
 from keepfit.core.errors import DataError, UsageError
-from keepfit.core.files import write_file
+from keepfit.core.files import is_part, write_file
 from keepfit.datasets.infer import infer
 from keepfit.infra.starter import CONFTEST, Starter, code_text, settings_text, test_text
 from keepfit.project.project import FILE
@@ -99,7 +99,9 @@ def _tests(folder: Path, module: str) -> str:
 
 
 def _listed(folder: Path) -> list[Path]:
-    return list(folder.iterdir()) if folder.is_dir() else [folder] if folder.exists() else []
+    """What is in a folder, apart from what a killed call left half written."""
+    found = folder.iterdir() if folder.is_dir() else [folder] if folder.exists() else []
+    return [path for path in found if not is_part(path.name)]
 
 
 def _copy(origin: Path, target: IO[bytes]) -> None:

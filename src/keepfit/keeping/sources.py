@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from keepfit.core.digests import digest_bytes, digest_file
-from keepfit.core.errors import KeepfitError
+from keepfit.core.errors import KeepfitError, StoreError
 from keepfit.home import Home
 from keepfit.keeping.needs import facts, tree_files
 from keepfit.objects import Objects, Target, copy
@@ -20,10 +20,16 @@ class Source:
         self._put = put
 
     def put(self, objects: Objects, digest: str, *, replace: bool) -> bool:
-        """Whether the object was found and is whole in `objects` now; with `replace`, in place of a damaged one."""
+        """Whether the object was found and is whole in `objects` now; with `replace`, in place of a damaged one.
+
+        Raises StoreError when `objects` refuses it.
+        """
+        target = _Mended(objects, replace)
         try:
-            return self._put(_Replacing(objects) if replace else objects, digest)
+            return self._put(target, digest)
         except KeepfitError:
+            if target.refused:
+                raise target.refused from None
             return False
 
 
@@ -66,12 +72,21 @@ def _files(home: Home) -> Iterator[tuple[Path, str]]:
                 yield home.root / file["path"], file["digest"]
 
 
-class _Replacing:
-    """A store whose object is deleted just before it is put anew, since `put` leaves what is there already."""
+class _Mended:
+    """A store in which a damaged object is deleted just before it is put anew, since `put` leaves what is there."""
 
-    def __init__(self, objects: Objects) -> None:
+    def __init__(self, objects: Objects, replace: bool) -> None:
         self._objects = objects
+        self._replace = replace
+        self.refused: StoreError | None = None
+        """Why the store did not take an object."""
 
     def put(self, content: bytes | Path, *, like: str | None = None) -> str:
-        self._objects.delete(digest_bytes(content) if isinstance(content, bytes) else digest_file(content))
-        return self._objects.put(content, like=like)
+        digest = digest_bytes(content) if isinstance(content, bytes) else digest_file(content)
+        try:
+            if self._replace:
+                self._objects.delete(digest)
+            return self._objects.put(content, like=like)
+        except StoreError as problem:
+            self.refused = problem
+            raise

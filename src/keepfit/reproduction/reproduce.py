@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 
 from keepfit.core.digests import digest_file, short
-from keepfit.core.errors import DamagedObject, KeepfitError, NotFound
+from keepfit.core.errors import DamagedObject, KeepfitError, NotFound, StoreError
 from keepfit.core.files import locked
 from keepfit.datasets.tree import tree_files
 from keepfit.datasets.version import find_version
@@ -57,7 +57,8 @@ def reproduce(
     this environment where it is the recorded one (`where="current"`: in any case), else in one that
     is rebuilt (`"rebuild"`: in any case). Names, known runs and the project stay as they are; a
     `reproduced` fact tells of it. Where it could not be done at all, the proof says why, the
-    envelope is empty, and nothing is recorded. Raises NotFound when nothing goes by that name.
+    envelope is empty, and nothing is recorded. Raises NotFound when nothing goes by that name, StoreError
+    when the disk refuses.
     """
     found = origin(home, name, reference)
     work = home.folder / "work"
@@ -79,6 +80,8 @@ def _try(bench: _Bench, found: Origin, reference: str, where: Where) -> Proof:
     try:
         outputs, machine = _make_again(bench, found, where)
     except KeepfitError as raised:
+        if isinstance(raised, StoreError) and not isinstance(raised, DamagedObject):
+            raise  # a full disk says nothing of the run
         problem = raised
     proof = Proof(
         reference=reference,

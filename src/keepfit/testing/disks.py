@@ -1,13 +1,25 @@
-"""Disks that fail: full, or read-only. Mounting takes the rights of root; without them the test is skipped."""
+"""Disks that fail: full, read-only, or without power. Mounting takes the rights of root; else the test is skipped.
+
+The power is cut by the shutdown call of ext4 and XFS: from then on nothing reaches the disk, and what was
+only in memory is gone (the method of xfstests; see `EXT4_IOC_SHUTDOWN` and `XFS_IOC_GOINGDOWN` in the
+kernel's sources).
+"""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import os
+import shutil
+import struct
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+_SHUTDOWN = 0x8004587D
+_NO_LOG_FLUSH = 2
 
 
 @contextlib.contextmanager
@@ -43,8 +55,52 @@ def fill(folder: Path) -> Path:
     return filler
 
 
+class Disk:
+    """A small file system in a file, mounted on `folder`."""
+
+    def __init__(self, folder: Path, image: Path) -> None:
+        self.folder = folder
+        self._image = image
+
+    def cut(self) -> None:
+        """Cut the power: what has not reached the disk never will."""
+        fd = os.open(self.folder, os.O_RDONLY)
+        try:
+            fcntl.ioctl(fd, _SHUTDOWN, struct.pack("I", _NO_LOG_FLUSH))
+        finally:
+            os.close(fd)
+
+    def restart(self) -> None:
+        """Mount what is on the disk again, as after a crash."""
+        subprocess.run(["umount", str(self.folder)], check=True)
+        self.mount()
+
+    def mount(self) -> None:
+        """Mount the image; skips the test where that is not allowed."""
+        _mount("-o", "loop", str(self._image), str(self.folder))
+
+
+@contextlib.contextmanager
+def disk(folder: Path, kind: str, *, megabytes: int = 4096) -> Iterator[Disk]:
+    """A disk with a file system of this kind (`ext4`, `xfs`) for the block, mounted on `folder`."""
+    make = shutil.which(f"mkfs.{kind}") or pytest.skip(f"mkfs.{kind} is not installed")
+    image = folder.with_suffix(".image")
+    folder.mkdir(parents=True)
+    with image.open("wb") as file:
+        file.truncate(megabytes << 20)
+    subprocess.run([make, "-q", str(image)], check=True)
+    made = Disk(folder, image)
+    made.mount()
+    try:
+        yield made
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+        image.unlink()
+
+
 def _mount(*arguments: str) -> None:
     try:
         subprocess.run(["mount", *arguments], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError) as problem:
-        pytest.skip(f"cannot mount here: {problem}")
+        told = getattr(problem, "stderr", b"") or b""
+        pytest.skip(f"cannot mount here: {problem} {told.decode().strip()}")

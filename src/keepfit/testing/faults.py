@@ -1,86 +1,130 @@
-"""Faults made on purpose: a command killed or refused at the n-th call of a kind, and the power of a disk cut.
-
-strace does the first (Debian package `strace`), the shutdown call of ext4 and XFS the second: from
-then on nothing reaches the disk, and what was only in memory is gone, as when the power fails
-(the method of xfstests; see `EXT4_IOC_SHUTDOWN` and `XFS_IOC_GOINGDOWN` in the kernel's sources).
-Both are skipped where they cannot be had.
-"""
+"""Faults made on purpose: a command that dies, or is refused, at its n-th call that changes the disk."""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import errno
 import os
-import shutil
-import struct
+import signal
+import socket
 import subprocess
-from collections.abc import Iterator, Sequence
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
-WRITES = "write,pwrite64,writev,fsync,fdatasync,rename,renameat2,unlink,unlinkat,mkdir,link,linkat,ftruncate,fallocate"
-"""The calls that change what is on a disk, or make it durable."""
+from keepfit.testing import trap
 
-_SHUTDOWN = 0x8004587D
-_NO_LOG_FLUSH = 2
+FAULTS = ("kill", "EIO", "torn", "ENOSPC")
+"""kill: the command is killed. EIO: this one call fails. torn: half of the write is done, then it is killed.
+ENOSPC: a write is cut short, and from then on nothing that takes room succeeds."""
+
+_PATIENCE = 120.0
+"""Seconds without a call after which a command is taken to hang."""
+
+
+class Change(NamedTuple):
+    """A call that changed the disk."""
+
+    name: str
+    path: str
+    """Of the file, below the folder that is watched."""
+
+
+class Struck(NamedTuple):
+    """What became of a command."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+    changes: list[Change]
+    """All it did to the disk, those after the fault too."""
 
 
 def strike(
-    command: Sequence[str], fault: str, *, at: int, calls: str = WRITES, cwd: Path
-) -> subprocess.CompletedProcess[str]:
-    """Run a command whose `at`-th call, in any of its threads and children, meets a fault.
+    command: Sequence[str],
+    fault: str | Callable[[], object] = "",
+    *,
+    at: int = 0,
+    cwd: Path,
+    below: Path | None = None,
+    patience: float = _PATIENCE,
+) -> Struck:
+    """Run a command whose `at`-th change of what lies `below` (default: `cwd`) meets a fault.
 
-    `fault` is as strace's `inject` takes it: `signal=KILL`, `error=EIO`, `error=ENOSPC`.
+    Counted are the changes by any of its threads and children. A fault is one of FAULTS, or a function,
+    after which the command is killed. Without one the command runs undisturbed. Ends when nothing that
+    the command started is left; AssertionError when something hangs.
     """
-    strace = shutil.which("strace") or pytest.skip("strace is not installed")
-    inject = f"inject={calls}:{fault}:when={at}"
-    traced = [strace, "-f", "-qqq", "--seccomp-bpf", "-e", f"trace={calls}", "-e", inject, "-o", os.devnull, *command]
-    return subprocess.run(traced, cwd=cwd, capture_output=True, text=True, check=False, timeout=300)
-
-
-class Disk:
-    """A small file system in a file, mounted on `folder`."""
-
-    def __init__(self, folder: Path, image: Path) -> None:
-        self.folder = folder
-        self._image = image
-
-    def cut(self) -> None:
-        """Cut the power: what has not reached the disk never will."""
-        fd = os.open(self.folder, os.O_RDONLY)
+    if reason := trap.can_trap():
+        pytest.skip(reason)
+    ours, theirs = socket.socketpair()
+    with ours, tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        with theirs:
+            process = subprocess.Popen(
+                [sys.executable, "-m", trap.__name__, str(theirs.fileno()), *command],
+                cwd=cwd,
+                stdout=out,
+                stderr=err,
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+            )
+        _, (listener, *_), _, _ = socket.recv_fds(ours, 1, 1)
+        striker = _Striker(fault, at, process, f"{below or cwd}/")
         try:
-            fcntl.ioctl(fd, _SHUTDOWN, struct.pack("I", _NO_LOG_FLUSH))
+            for call in trap.calls(listener, patience=patience):
+                striker.meet(call)
+        except TimeoutError as problem:
+            raise AssertionError(f"{' '.join(command)}: {problem}") from None
         finally:
-            os.close(fd)
-
-    def restart(self) -> None:
-        """Mount what is on the disk again, as after a crash."""
-        subprocess.run(["umount", str(self.folder)], check=True)
-        self.mount()
-
-    def mount(self) -> None:
-        """Mount the image; skips the test where that is not allowed."""
-        done = subprocess.run(
-            ["mount", "-o", "loop", str(self._image), str(self.folder)], capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            pytest.skip(f"cannot mount here: {done.stderr.strip()}")
+            os.close(listener)  # whatever still waits fails
+            process.kill()
+            process.wait()
+        out.seek(0)
+        err.seek(0)
+        return Struck(process.returncode, out.read(), err.read(), striker.changes)
 
 
-@contextlib.contextmanager
-def disk(folder: Path, kind: str, *, megabytes: int = 4096) -> Iterator[Disk]:
-    """A disk with a file system of this kind (`ext4`, `xfs`) for the block, mounted on `folder`."""
-    make = shutil.which(f"mkfs.{kind}") or pytest.skip(f"mkfs.{kind} is not installed")
-    image = folder.with_suffix(".image")
-    folder.mkdir(parents=True)
-    with image.open("wb") as file:
-        file.truncate(megabytes << 20)
-    subprocess.run([make, "-q", str(image)], check=True)
-    made = Disk(folder, image)
-    made.mount()
-    try:
-        yield made
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
-        image.unlink()
+class _Striker:
+    """Answers the calls of a command, the n-th with a fault."""
+
+    def __init__(
+        self, fault: str | Callable[[], object], at: int, process: subprocess.Popen[bytes], below: str
+    ) -> None:
+        self.changes: list[Change] = []
+        self._fault = fault
+        self._at = at
+        self._process = process
+        self._below = below
+        self._full = False
+
+    def meet(self, call: trap.Call) -> None:
+        path = call.path.removesuffix(" (deleted)")
+        if not path.startswith(self._below) or "__pycache__" in path:
+            return call.let()
+        self.changes.append(Change(call.name, path.removeprefix(self._below)))
+        if len(self.changes) == self._at and self._fault:
+            return self._strike(call)
+        if self._full and call.name in trap.GROWS and not call.fits():
+            return call.refuse(errno.ENOSPC)
+        return call.let()
+
+    def _strike(self, call: trap.Call) -> None:
+        if self._fault == "EIO":
+            return call.refuse(errno.EIO)
+        if self._fault == "ENOSPC":
+            self._full = True
+            done = call.cut_short() if call.name in trap.WRITES else None
+            if done:
+                return call.say(done)
+            return call.refuse(errno.ENOSPC) if call.name in trap.GROWS else call.let()
+        if self._fault == "torn" and call.name in trap.WRITES:
+            call.cut_short()
+        if callable(self._fault):
+            self._fault()
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGKILL)
+        return call.let()
