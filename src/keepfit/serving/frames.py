@@ -47,6 +47,8 @@ class Scored(msgspec.Struct, frozen=True, tag="scored", array_like=True):
 
     values: list[Any]
     failed: dict[int, int]
+    cpu: float
+    """Seconds of CPU that it took."""
 
 
 ToScorer = Score | AddRows | ReloadRows

@@ -44,6 +44,8 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
     """Packed, in the order of the inputs."""
     values: list[Any]
     """What the scorer gave; None for a row it gave nothing for."""
+    route: str | list[str] | None = None
+    """How all the rows, or each of them, came to be answered by this model."""
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -72,9 +74,16 @@ class Journal:
         """Name all coming files after this time (milliseconds since 1970), whatever the clock says."""
         self._last = max(self._last, number)
 
-    def append(self, source: msgspec.Raw, ids: Sequence[str], columns: bytes, values: Sequence[Any]) -> bool:
+    def append(
+        self,
+        source: msgspec.Raw,
+        ids: Sequence[str],
+        columns: bytes,
+        values: Sequence[Any],
+        route: str | list[str] | None,
+    ) -> bool:
         """Write one record with one call; False when the disk would not take it whole, and nothing was written."""
-        body = _encode((source, time.time_ns() // 1000, ids, msgspec.Raw(columns), values))
+        body = _encode((source, time.time_ns() // 1000, ids, msgspec.Raw(columns), values, route))
         record = b"".join((len(body).to_bytes(4, "little"), zlib.crc32(body).to_bytes(4, "little"), body))
         with self._lock:
             if self._fd is None:

@@ -47,6 +47,14 @@ class Link(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
+    def memory(self) -> int:
+        """Bytes that the process holds in memory; 0 where the system does not say."""
+        try:
+            pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
+        except (OSError, IndexError, ValueError):
+            return 0
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
     async def reap(self) -> None:
         """Wait until the process is gone."""
         if self._process is not None:
@@ -73,10 +81,13 @@ class Link(asyncio.Protocol):
             self.lost.set_result(None)
 
 
-async def open_link(folder: Path, records: Path, budget: float, hear: Callable[[FromScorer], None]) -> Link:
+async def open_link(
+    folder: Path, records: Path, budget: float, hear: Callable[[FromScorer], None], *, modest: bool = False
+) -> Link:
     """Start a scorer for the package in `folder`; what it says goes to `hear`, first of all whether it is ready.
 
-    `budget` is the seconds it may spend on finding the rows of a batch that fail.
+    `budget` is the seconds it may spend on finding the rows of a batch that fail. A `modest` one
+    runs when nobody else on the machine wants to.
     """
     ours, theirs = socket.socketpair()
     link = Link(hear)
@@ -90,6 +101,9 @@ async def open_link(folder: Path, records: Path, budget: float, hear: Callable[[
             env={**os.environ, **pinned(1, 0)},
         )
     link.attach(process)
+    if modest:
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, process.pid, 19)
     try:
         await asyncio.get_running_loop().create_connection(lambda: link, sock=ours)
     except BaseException:

@@ -131,9 +131,10 @@ def _serve(gateway: socket.socket, scorer: Scorer, online: OnlineRows, records: 
     while (body := _receive(gateway)) is not None:
         message = decode_to_scorer(body)
         if isinstance(message, Score):
+            begun = time.process_time()
             rows = table(types, msgspec.msgpack.decode(message.columns))
             values, failed = score(predict, rows, budget)
-            _say(gateway, Scored(values, failed))
+            _say(gateway, Scored(values, failed, time.process_time() - begun))
         elif isinstance(message, AddRows):
             online.add(message.dataset, msgspec.msgpack.decode(message.columns))
         else:
