@@ -14,7 +14,7 @@ Stage = Literal["shadow", "canary", "bake"]
 
 SMALLEST = 5e-5
 """Seconds below which batches are not told apart."""
-BUCKETS = 40
+BUCKETS = 48
 """Of a histogram of seconds; each bound is the square root of two times the one before."""
 SIZES = 10
 """Classes of batches by rows: 1, 2-3, 4-7, ... 512."""

@@ -170,9 +170,7 @@ class Lane:
                 heard.set_result(message)
 
         try:
-            link = self._link = await open_link(
-                self.folder, self._shared.records, self._shared.hang / 2, hear, modest=self.mirrored
-            )
+            link = self._link = await open_link(self.folder, self._shared.records, self._shared.hang / 2, hear)
         except OSError as problem:
             raise StoreError(f"no process can be started for the model: {problem.strerror}") from problem
         try:
@@ -181,6 +179,8 @@ class Lane:
             said = heard.result() if heard.done() else None
             if isinstance(said, Ready):
                 self.proof = said
+                if self.mirrored:
+                    link.step_back()
                 self.queue.limit(together=said.together)
                 self.ready = True
                 self._soon()

@@ -15,6 +15,9 @@ from typing import cast
 from keepfit.runs.environment import pinned
 from keepfit.serving.frames import LENGTH, FromScorer, ToScorer, decode_from_scorer, frame
 
+MODEST = 10
+"""Priority (nice) of a process that is to go last: a tenth of what others get, so that it still gets on."""
+
 
 class Link(asyncio.Protocol):
     """A scorer process of our own: started by `open_link`, ended by `kill`, or by its own fault."""
@@ -46,6 +49,12 @@ class Link(asyncio.Protocol):
             self._process.kill()
         if self._transport is not None:
             self._transport.abort()
+
+    def step_back(self) -> None:
+        """Let others on this machine go first, from now on; Linux has a priority for each thread."""
+        with contextlib.suppress(OSError):
+            for thread in Path(f"/proc/{self.pid}/task").iterdir():
+                os.setpriority(os.PRIO_PROCESS, int(thread.name), MODEST)
 
     def memory(self) -> int:
         """Bytes that the process holds in memory; 0 where the system does not say."""
@@ -81,13 +90,10 @@ class Link(asyncio.Protocol):
             self.lost.set_result(None)
 
 
-async def open_link(
-    folder: Path, records: Path, budget: float, hear: Callable[[FromScorer], None], *, modest: bool = False
-) -> Link:
+async def open_link(folder: Path, records: Path, budget: float, hear: Callable[[FromScorer], None]) -> Link:
     """Start a scorer for the package in `folder`; what it says goes to `hear`, first of all whether it is ready.
 
-    `budget` is the seconds it may spend on finding the rows of a batch that fail. A `modest` one
-    runs when nobody else on the machine wants to.
+    `budget` is the seconds it may spend on finding the rows of a batch that fail.
     """
     ours, theirs = socket.socketpair()
     link = Link(hear)
@@ -101,9 +107,6 @@ async def open_link(
             env={**os.environ, **pinned(1, 0)},
         )
     link.attach(process)
-    if modest:
-        with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, process.pid, 19)
     try:
         await asyncio.get_running_loop().create_connection(lambda: link, sock=ours)
     except BaseException:
