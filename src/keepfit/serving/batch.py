@@ -135,11 +135,6 @@ class Queue:
         """Whether rows may share a batch."""
         self._largest = LARGEST if together else 1
 
-    @property
-    def full(self) -> bool:
-        """Whether what waits is enough for the largest batch."""
-        return self.rows >= self._largest
-
     def put(self, ask: Ask) -> None:
         """Add all rows of a request; those that a scorer has died of, or beside, stay on their own."""
         if ask.tries:

@@ -31,6 +31,8 @@ LOADING = 120.0
 """Seconds a scorer may take to load and prove itself."""
 GATHERING = 0.02
 """Seconds for which a mirrored model lets rows gather: few large batches cost the gateway little."""
+GIVING_WAY = 1.0
+"""Seconds for which it waits at most for a moment in which nobody waits for an answer."""
 PATIENT = 10
 """How many times as long a mirrored model may take, since its process gets what others leave."""
 PAUSES = (0.5, 1.0, 2.0, 5.0)
@@ -72,6 +74,8 @@ class Lane:
         self.folder = folder
         self.manifest = manifest
         self.mirrored = mirrored
+        self.ahead: Lane | None = None
+        """Whose requests go before those that are mirrored."""
         self.serve_as(release)
         self.signature = Signature(manifest.inputs)
         self.sides = {side.name: (side, Signature(side.columns)) for side in manifest.sides}
@@ -84,6 +88,7 @@ class Lane:
         self._link: Link | None = None
         self._batch: _Batch | None = None
         self._dispatching = False
+        self._dispatched = 0.0
         self._closing = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
@@ -231,7 +236,7 @@ class Lane:
         """Send the next batch when this turn of the event loop, with all requests it brings, is over."""
         if not self._dispatching:
             self._dispatching = True
-            if self.mirrored and not self.queue.full:
+            if self.mirrored:
                 self._loop.call_later(GATHERING, self._dispatch)
             else:
                 self._loop.call_soon(self._dispatch)
@@ -240,15 +245,23 @@ class Lane:
         self._dispatching = False
         if self._batch is not None or not self.ready or self._link is None:
             return
+        if self.mirrored and self._gives_way():
+            self._soon()
+            return
         pieces = self.queue.take()
         if not pieces:
             return
         columns = self.signature.pack_blocks([piece.block for piece in pieces])
         rows = sum(piece.stop - piece.start for piece in pieces)
-        self._batch = _Batch(pieces, columns, rows, time.monotonic())
+        self._dispatched = time.monotonic()
+        self._batch = _Batch(pieces, columns, rows, self._dispatched)
         if not self.mirrored:
             self._shared.metrics.batches.add(rows)
         self._link.send(Score(msgspec.Raw(columns)))
+
+    def _gives_way(self) -> bool:
+        waited = time.monotonic() - self._dispatched
+        return self.ahead is not None and not self.ahead.idle and waited < GIVING_WAY and self.queue.rows > 0
 
     def _scored(self, message: Scored) -> None:
         batch = self._batch

@@ -79,7 +79,7 @@ class Residents:
         self._name = name
         self._pins = pins
         self._shared = shared
-        self.patience = patience
+        self._patience = patience
         self._guard = guard
         self._waiting = WAITING + 2 * shared.hang
         self._started = asyncio.Event()
@@ -156,7 +156,8 @@ class Residents:
             self._weighed = now
             self._arrange()
         for contest in self.contests:
-            contest.tried.hurry(now, max(self.patience, self._guard.slower * contest.trusted.tally.longest))
+            if (longest := contest.trusted.tally.longest) > 0:
+                contest.tried.hurry(now, max(self._patience, self._guard.slower * longest))
             if weighing:
                 contest.tried.weigh()
                 contest.trusted.weigh()
@@ -168,7 +169,7 @@ class Residents:
 
     def _relieve(self, lane: Lane, now: float) -> None:
         """Let another resident answer what waits for a scorer that has been away too long."""
-        if lane.ready or now - lane.down_since < self.patience:
+        if lane.ready or now - lane.down_since < self._patience:
             return
         other = next((r for r in (self.champion, self.previous) if r and r is not lane and r.ready), None)
         if other is None:
@@ -382,6 +383,7 @@ class Residents:
         """Say who is on trial now."""
         contests, champion, previous = [], self.champion, self.previous
         if champion and self.challenger:
+            self.challenger.ahead = champion
             contests.append(Contest(self.challenger, champion))
         if champion and previous and 0 <= time.time() - champion.release.since < self._guard.bake_seconds:
             contests.append(Contest(champion, previous))
