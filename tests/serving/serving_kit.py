@@ -160,6 +160,36 @@ def release(home: Home, version: int, digest: str) -> Fact:
     return home.ledger.append([made], [Move(name, before, made.id)])[0]
 
 
+def rollout(
+    home: Home,
+    version: int,
+    digest: str,
+    stage: str,
+    share: float = 1.0,
+    key: str | None = None,
+    *,
+    live: bool = False,
+) -> Fact:
+    """Record how far a version has come; `live`: it is the champion from now on."""
+    name, pointer = f"release/{MODEL}", f"rollout/{MODEL}"
+    before, last = home.ledger.name(name), home.ledger.name(pointer)
+    made = fact(
+        "rollout",
+        name,
+        time=datetime.now(UTC),
+        key=[pointer, last, digest, stage, share],
+        body={"version": version, "stage": stage, "share": share, "key": key},
+        refs={"package": digest, **({"previous": last} if last else {})},
+    )
+    facts, moves = [made], [Move(pointer, last, made.id)]
+    if live:
+        refs = {"package": digest, **({"previous": before} if before else {})}
+        key_, body = [name, before, digest], {"version": version}
+        facts.append(fact("release", name, time=datetime.now(UTC), key=key_, body=body, refs=refs))
+        moves.append(Move(name, before, facts[1].id))
+    return home.ledger.append(facts, moves)[0]
+
+
 @contextlib.contextmanager
 def gateway(root: Path, **settings: Any) -> Iterator[Running]:
     """A gateway for the project in `root`, on any free port."""

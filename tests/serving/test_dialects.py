@@ -152,8 +152,8 @@ def test_who_answered_is_told_when_it_is_asked(running: Running) -> None:
     body = {"inputs": tensors(row(1))}
     for path, version, route in (
         (f"/v2/models/{MODEL}/infer", "2", "champion"),
-        (f"/v2/models/{MODEL}/versions/2/infer", "2", "champion"),
-        (f"/v2/models/{MODEL}/versions/1/infer", "1", "previous"),
+        (f"/v2/models/{MODEL}/versions/2/infer", "2", "version"),
+        (f"/v2/models/{MODEL}/versions/1/infer", "1", "version"),
     ):
         assert "keepfit-route" not in talk(running, path, body).headers
         answer = talk(running, f"{path}?explain=route", body)

@@ -20,7 +20,7 @@ import pytest
 from keepfit.datasets.read import DTYPES
 from keepfit.serving import segments as segments_module
 from keepfit.serving.ids import Ids
-from keepfit.serving.journal import Source, journals, packed
+from keepfit.serving.journal import Record, Source, journals, packed
 from keepfit.serving.log import Log, find_prediction, input_column, read_log, side_column, windows_of
 from keepfit.serving.scorer import _packed
 from keepfit.serving.segments import MANY, remove_replaced, segments
@@ -75,6 +75,28 @@ def test_logged_predictions_are_read_by_event_time(writer: Writer, tmp_path: Pat
     assert everything["event_time"].to_list() == [START + timedelta(hours=h) for h in range(6)]
     window = read_log(tmp_path, START.replace(tzinfo=UTC) + timedelta(hours=1), START + timedelta(hours=4))
     assert window["x"].to_list() == [1, 2, 3]
+
+
+def test_predictions_from_before_routes_were_logged_are_read_beside_new_ones(writer: Writer, tmp_path: Path) -> None:
+    ids = writer.append([0, 1])
+    writer.log.flush()
+    (old,) = segments(tmp_path)
+    pl.read_parquet(old.path).drop("route").write_parquet(old.path)
+    assert read_log(tmp_path)["route"].to_list() == [None, None]
+    assert find_prediction(tmp_path, ids[0])["route"] is None  # type: ignore[index]
+    columns = msgspec.msgpack.encode([[micros(2)] * 2, [2.0] * 2, ["text"] * 2])
+    ids += writer.ids.take(2)
+    writer.log.append(source(), ids[2:], columns, [0.2, 0.2], route=["canary", "champion"])
+    writer.log.flush()
+    everything = read_log(tmp_path)
+    assert everything["route"].to_list() == [None, None, "canary", "champion"]
+    assert everything["id"].to_list() == ids
+    assert everything.columns[6] == "route"
+
+
+def test_a_record_from_before_routes_were_logged_is_read(tmp_path: Path) -> None:
+    record = msgspec.msgpack.encode([["toy", 1, "r", INPUTS, "at", None], 0, ["a"], [[0], [1.0], ["t"]], [0.5]])
+    assert msgspec.msgpack.decode(record, type=Record).route is None
 
 
 def test_only_files_of_the_time_asked_for_are_opened(writer: Writer, tmp_path: Path) -> None:
@@ -316,7 +338,7 @@ def test_what_was_joined_is_logged_with_the_answer(writer: Writer, tmp_path: Pat
         hours = [float(number)] * len(rows)
         columns = msgspec.msgpack.encode([[micros(h) for h in hours], hours, ["text"] * len(rows)])
         told = packed(Source("toy", 1, "release-1", INPUTS, "at", None, sides))  # type: ignore[arg-type]
-        writer.log.append(told, ids, columns, [0.5] * len(rows), msgspec.Raw(_packed(frames)))
+        writer.log.append(told, ids, columns, [0.5] * len(rows), sides=msgspec.Raw(_packed(frames)))
         joined |= zip(ids, frames["weather"].to_dicts(), strict=True)
         if number == 0:
             writer.log.flush()

@@ -128,8 +128,9 @@ def _folders(home: Home) -> Iterator[Path]:
 
 
 def _served(home: Home) -> set[str]:
-    """The packages that are live, or were before: those are never unpinned."""
-    live = [home.ledger.get(id) for id in home.ledger.names("release/").values()]
+    """The packages that are live, were before, or are being rolled out: those are never unpinned."""
+    named = {**home.ledger.names("release/"), **home.ledger.names("rollout/")}
+    live = [home.ledger.get(id) for id in named.values()]
     before = [home.ledger.get(fact.refs["previous"]) for fact in live if fact and "previous" in fact.refs]
     return {fact.refs["package"][:16] for fact in (*live, *before) if fact and "package" in fact.refs}
 

@@ -112,6 +112,9 @@ def _serve_rules(serve: ServeSettings, main: Dataset | None) -> Iterator[Problem
     yield from _at_least_one(serve, ("max_rows", "max_body", "max_waiting", "max_requests"), ("serve",))
     for name in ("hang", "patience", "body_within"):
         yield from span(getattr(serve, name), ("serve", name))[1]
+    for name in ("slow", "bake"):
+        if (text := getattr(serve.guard, name)) != "0s":
+            yield from span(text, ("serve", "guard", name))[1]
     if serve.key is not None and main and serve.key not in main.inputs:
         problem = f"`{serve.key}` is not an input of `{main.name}`"
         yield Problem(problem, ("serve", "key"), did_you_mean(serve.key, main.inputs))

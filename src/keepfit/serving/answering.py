@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from keepfit.packages.package import Manifest
 from keepfit.serving.batch import Ask, Prediction
+from keepfit.serving.contest import Contest, read_again
 from keepfit.serving.desired import Release
 from keepfit.serving.http import Reply, Request
 from keepfit.serving.lane import Lane
-from keepfit.serving.problems import UNAVAILABLE, Problem, Rejection, rejection
+from keepfit.serving.problems import MODEL_FAILED, UNAVAILABLE, Problem, Rejection, rejection
 from keepfit.serving.residents import Residents
 from keepfit.serving.settings import ServeSettings
 from keepfit.serving.signature import Rows, Signature
@@ -26,7 +28,8 @@ class Answered(NamedTuple):
     manifest: Manifest
     release: Release
     route: str
-    """`champion`, or `previous`: the champion before, because it was asked or because the champion could not answer."""
+    """`champion`; `previous`: the champion before, because the champion could not answer; `canary`: a challenger that
+    answers a share; `version`: the one that was asked for."""
     answers: Sequence[Prediction | Problem]
     """For each row of the request in their order; a row may fail alone."""
 
@@ -61,18 +64,74 @@ class Answering:
         """
         champion = self.residents.champion or await self.champion()
         lane = only or champion
-        package = champion.release.package
         rows = read(lane.signature)
         if self.residents.rows_waiting + height(rows.good) > self._max_waiting:
             raise rejection(503, "busy", "too many rows are waiting for an answer: try again")
-        ask = Ask(rows.good, read, ids=rows.ids, logged=b"log=off" not in request.query, pinned=only is not None)
-        self.residents.put(ask, lane)
-        await ask.done
+        logged = b"log=off" not in request.query
+        if only is None and self.residents.contests:
+            contests = self.residents.contests
+            lane, ask = await self._among(contests, champion, rows, read, logged)
+            if contests[0].stage == "shadow" and contests[0].takes(rows):  # once this answer is on its way
+                mirror = contests[0].mirror
+                asyncio.get_running_loop().call_soon(mirror, rows.good, read, ask.answers, logged)
+        else:
+            route = "champion" if only is None else "version"
+            ask = Ask(rows.good, read, ids=rows.ids, logged=logged, pinned=only is not None, route=route)
+            self.residents.put(ask, lane)
+            await ask.done
         answers = _merged(ask.answers, rows.bad) if rows.bad else ask.answers
         if ask.release is None or not any(isinstance(answer, Prediction) for answer in answers):
             raise _failed(answers)
-        route = "champion" if ask.release.package == package else "previous"
-        return Answered(lane.manifest, ask.release, route, answers)
+        return Answered(lane.manifest, ask.release, ask.route, answers)
+
+    async def _among(
+        self, contests: Sequence[Contest], champion: Lane, rows: Rows, read: Read, logged: bool
+    ) -> tuple[Lane, Ask]:
+        """Who answers while a model is on trial, and what it was asked: what that one fails on and another does not,
+        the other answers.
+
+        Each is asked for the whole request, so that an answer is of one version, and under the
+        same ids, so that of a prediction that is in the log twice the later one is what was answered.
+        """
+        good = rows.good
+        ids = rows.ids or self.residents.ids(height(good))
+        lane = champion
+        for contest in contests:
+            if contest.stage == "shadow" or not contest.takes(rows):
+                continue
+            lane, route = contest.tried, "champion" if contest.tried is champion else contest.stage
+            ask = Ask(good, read, ids=ids, logged=logged, route=route, trial=True)
+            if (block := read_again(good, read, lane, of=champion)) is None:
+                ask.answer(0, [MODEL_FAILED] * ask.size, None)
+            elif lane.ready:
+                ask.restart(block)
+                lane.put(ask)
+                await ask.done
+            if UNAVAILABLE not in ask.answers:
+                if all(isinstance(answer, Prediction) for answer in ask.answers):
+                    lane.tally.requests += 1
+                    return lane, ask
+                _, other = await self._instead(contest.trusted, champion, Ask(good, read, ids=ids, logged=False))
+                if not contest.settle(ask.answers, other.answers):  # it is the rows that are to blame
+                    return lane, ask
+            lane = contest.trusted
+        return await self._instead(lane, champion, Ask(good, read, ids=ids, logged=logged))
+
+    async def _instead(self, lane: Lane, champion: Lane, ask: Ask) -> tuple[Lane, Ask]:
+        """Let a trusted model answer rows that were read as the champion takes them; which one that is by now."""
+        residents = self.residents
+        lane = lane if lane in (residents.champion, residents.previous) else await self.champion()
+        block = read_again(ask.block, ask.read, lane, of=champion)
+        if block is None:
+            ask.give_up()
+            return lane, ask
+        ask.restart(block)
+        if lane is residents.previous:
+            ask.route = "previous"
+            residents.metrics.previous_answers += ask.size if ask.logged else 0
+        residents.put(ask, lane)
+        await ask.done
+        return lane, ask
 
 
 def explained(request: Request, answered: Answered, reply: Reply) -> Reply:

@@ -46,8 +46,10 @@ class Ask:
         "pinned",
         "read",
         "release",
+        "route",
         "since",
         "size",
+        "trial",
         "tries",
     )
 
@@ -59,6 +61,8 @@ class Ask:
         ids: Sequence[str] | None = None,
         logged: bool = True,
         pinned: bool = False,
+        route: str = "champion",
+        trial: bool = False,
     ) -> None:
         loop = asyncio.get_running_loop()
         self.read = read
@@ -68,6 +72,10 @@ class Ask:
         self.ids = ids
         """What the predictions are to be called; None: by ids of ours."""
         self.logged = logged
+        self.route = route
+        """How it came to whoever answers, for the log."""
+        self.trial = trial
+        """Whether another model answers at once what this one does not."""
         self.since = time.monotonic()
         self.done: asyncio.Future[None] = loop.create_future()
         self.tries = 0
@@ -86,6 +94,11 @@ class Ask:
         self.left = 0
         if not self.done.done():
             self.done.set_result(None)
+
+    def abandon(self) -> None:
+        """Give up, and let no answer that still comes be logged."""
+        self.logged = False
+        self.give_up()
 
     def answer(self, start: int, answers: Sequence[Prediction | Problem], release: Release | None) -> None:
         """Take the answers of some rows."""
@@ -138,7 +151,7 @@ class Queue:
         """
         for piece in pieces:
             piece.ask.tries += 1
-            if piece.ask.tries >= TRIES:
+            if piece.ask.trial or piece.ask.tries >= TRIES:
                 piece.ask.answer(piece.start, [UNAVAILABLE] * (piece.stop - piece.start), None)
             else:
                 self._alone.append(piece)

@@ -15,6 +15,7 @@ from keepfit.core.errors import ServingError
 from keepfit.core.files import locked
 from keepfit.home import Home
 from keepfit.serving.access import token_of
+from keepfit.serving.conduct import Standing
 
 SYNC_SECONDS = 180.0
 """How long loading and proving a model may take."""
@@ -82,20 +83,29 @@ def prove(home: Home, package: str, version: int) -> str | None:
     return told["refused"] if told else None
 
 
+def conduct(home: Home) -> list[Standing]:
+    """How the models on trial stand at the running gateway, and which of them it stopped; nothing when none is running.
+
+    Raises ServingError when it does not answer as it should.
+    """
+    told = _control(home, "/control/rollout", None)
+    return msgspec.convert(told["trials"], list[Standing]) if told else []
+
+
 def _control(home: Home, path: str, value: Any) -> dict[str, Any] | None:
     found = awaited(home)
     if found is None:
         return None
-    token = token_of(home.folder)
+    token, method = token_of(home.folder), "GET" if value is None else "POST"
     try:
-        return dict(call(found.url, token, "POST", path, value, timeout=SYNC_SECONDS))
+        return dict(call(found.url, token, method, path, value, timeout=SYNC_SECONDS))
     except ServingError:
         other = awaited(home)
         if other == found:
             raise
     if other is None:  # it ended meanwhile: whoever starts it again follows the ledger
         return None
-    return dict(call(other.url, token, "POST", path, value, timeout=SYNC_SECONDS))
+    return dict(call(other.url, token, method, path, value, timeout=SYNC_SECONDS))
 
 
 def awaited(home: Home) -> Endpoint | None:

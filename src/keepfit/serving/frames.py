@@ -47,6 +47,8 @@ class Scored(msgspec.Struct, frozen=True, tag="scored", array_like=True):
 
     values: list[Any]
     failed: dict[int, int]
+    cpu: float
+    """Seconds of CPU that it took."""
     sides: msgspec.Raw = msgspec.Raw(b"\x90")
     """What was joined to the rows: packed columns for each side dataset."""
 

@@ -48,6 +48,8 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
     """What the scorer gave; None for a row it gave nothing for."""
     sides: list[list[bytes | list[Any]]] = []
     """Packed columns of the rows that were joined, for each side dataset; none in early journals."""
+    route: str | list[str] | None = None
+    """How all the rows, or each of them, came to be answered by this model."""
 
 
 NONE = msgspec.Raw(b"\x90")
@@ -79,10 +81,17 @@ class Journal:
         self._last = max(self._last, number)
 
     def append(
-        self, source: msgspec.Raw, ids: Sequence[str], columns: bytes, values: Sequence[Any], sides: msgspec.Raw = NONE
+        self,
+        source: msgspec.Raw,
+        ids: Sequence[str],
+        columns: bytes,
+        values: Sequence[Any],
+        *,
+        sides: msgspec.Raw = NONE,
+        route: str | list[str] | None = None,
     ) -> bool:
         """Write one record with one call; False when the disk would not take it whole, and nothing was written."""
-        body = _encode((source, time.time_ns() // 1000, ids, msgspec.Raw(columns), values, sides))
+        body = _encode((source, time.time_ns() // 1000, ids, msgspec.Raw(columns), values, sides, route))
         record = b"".join((len(body).to_bytes(4, "little"), zlib.crc32(body).to_bytes(4, "little"), body))
         with self._lock:
             if self._fd is None:

@@ -16,6 +16,7 @@ import msgspec
 from keepfit.core.errors import KeepfitError, PackageError, StoreError
 from keepfit.packages.package import Manifest
 from keepfit.serving.batch import Ask, Piece, Prediction, Queue
+from keepfit.serving.conduct import Tally
 from keepfit.serving.desired import Release
 from keepfit.serving.frames import FromScorer, Ready, Score, Scored, ToScorer, Unfit
 from keepfit.serving.ids import Ids
@@ -23,11 +24,17 @@ from keepfit.serving.journal import Source, packed
 from keepfit.serving.link import Link, open_link
 from keepfit.serving.log import Log
 from keepfit.serving.metrics import Metrics
-from keepfit.serving.problems import ROW_PROBLEMS, Problem
+from keepfit.serving.problems import NOT_FINITE, ROW_PROBLEMS, Problem
 from keepfit.serving.signature import Signature
 
 LOADING = 120.0
 """Seconds a scorer may take to load and prove itself."""
+GATHERING = 0.02
+"""Seconds for which a mirrored model lets rows gather: few large batches cost the gateway little."""
+GIVING_WAY = 1.0
+"""Seconds for which it waits at most for a moment in which nobody waits for an answer."""
+PATIENT = 10
+"""How many times as long a mirrored model may take, since its process gets what others leave."""
 PAUSES = (0.5, 1.0, 2.0, 5.0)
 """Seconds before a scorer is started again, after so many failed starts in a row."""
 
@@ -40,6 +47,8 @@ class Shared:
 
     records: Path
     log: Log
+    shadow: Log
+    """The log of mirrored models, whose answers never leave."""
     metrics: Metrics
     ids: Ids
     hang: float
@@ -54,11 +63,19 @@ class _Batch(msgspec.Struct):
 
 
 class Lane:
-    """Answers rows with one package, for as long as it is kept: a scorer that dies is started again."""
+    """Answers rows with one package, for as long as it is kept: a scorer that dies is started again.
 
-    def __init__(self, release: Release, folder: Path, manifest: Manifest, shared: Shared) -> None:
+    One that is `mirrored` is asked what others answer: at low priority, and logged apart.
+    """
+
+    def __init__(
+        self, release: Release, folder: Path, manifest: Manifest, shared: Shared, *, mirrored: bool = False
+    ) -> None:
         self.folder = folder
         self.manifest = manifest
+        self.mirrored = mirrored
+        self.ahead: Lane | None = None
+        """Whose requests go before those that are mirrored."""
         self.serve_as(release)
         self.signature = Signature(manifest.inputs)
         self.sides = {side.name: (side, Signature(side.columns)) for side in manifest.sides}
@@ -71,6 +88,7 @@ class Lane:
         self._link: Link | None = None
         self._batch: _Batch | None = None
         self._dispatching = False
+        self._dispatched = 0.0
         self._closing = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
@@ -96,9 +114,21 @@ class Lane:
 
     def tick(self, now: float) -> None:
         """End the scorer if it hangs; to be called a few times a second."""
-        if self._batch is not None and now - self._batch.sent > self._shared.hang and self._link is not None:
+        hang = self._shared.hang * (PATIENT if self.mirrored else 1)
+        if self._batch is not None and now - self._batch.sent > hang and self._link is not None:
             _logger.warning("version %s hangs on a batch: starting it anew", self.release.version)
             self._link.kill()
+
+    def hurry(self, now: float, patience: float) -> None:
+        """Let others answer what this model keeps waiting for too long; to be called a few times a second."""
+        if self.mirrored or self._batch is None or now - self._batch.sent < patience:
+            return
+        late = {
+            id(piece.ask): piece.ask for piece in self._batch.pieces if piece.ask.trial and not piece.ask.done.done()
+        }
+        for ask in [*late.values(), *self.queue.drop(lambda ask: ask.trial)]:
+            self.tally.late += 1
+            ask.abandon()
 
     @property
     def idle(self) -> bool:
@@ -110,9 +140,15 @@ class Lane:
         """Of the scorer process."""
         return self._link.pid if self._link else None
 
+    def weigh(self) -> None:
+        """Look how much memory the scorer holds."""
+        if self._link is not None and self.ready:
+            self.tally.weigh(self._link.memory())
+
     def serve_as(self, release: Release) -> None:
-        """Answer in the name of this release, which has the same package."""
+        """Answer in the name of this release, which has the same package; its conduct is counted from now on."""
         self.release = release
+        self.tally = Tally()
         manifest = self.manifest
         types = {name: column.type for name, column in manifest.inputs.items()}
         sides = {side.name: {n: column.type for n, column in side.columns.items()} for side in manifest.sides}
@@ -149,6 +185,8 @@ class Lane:
             said = heard.result() if heard.done() else None
             if isinstance(said, Ready):
                 self.proof = said
+                if self.mirrored:
+                    link.step_back()
                 self.queue.limit(together=said.together)
                 self.ready = True
                 self._soon()
@@ -175,6 +213,7 @@ class Lane:
             if self._closing.is_set():
                 return
             self._shared.metrics.restarts += 1
+            self.tally.restarts += 1
             try:
                 link = await self._start()
                 failures = 0
@@ -185,38 +224,58 @@ class Lane:
                     await asyncio.wait_for(self._closing.wait(), PAUSES[min(failures, len(PAUSES)) - 1])
 
     def _fell(self) -> None:
-        """The scorer is gone: what it was working on is tried again."""
+        """The scorer is gone: what it was working on is tried again, unless another model will answer."""
         self.ready, self._link = False, None
         self.down_since = time.monotonic()
         batch, self._batch = self._batch, None
         if batch is not None:
             self.queue.put_back(batch.pieces)
+        for ask in self.queue.drop(lambda ask: ask.trial):
+            ask.give_up()
 
     def _soon(self) -> None:
         """Send the next batch when this turn of the event loop, with all requests it brings, is over."""
         if not self._dispatching:
             self._dispatching = True
-            self._loop.call_soon(self._dispatch)
+            if self.mirrored:
+                self._loop.call_later(GATHERING, self._dispatch)
+            else:
+                self._loop.call_soon(self._dispatch)
 
     def _dispatch(self) -> None:
         self._dispatching = False
         if self._batch is not None or not self.ready or self._link is None:
+            return
+        if self.mirrored and self._gives_way():
+            self._soon()
             return
         pieces = self.queue.take()
         if not pieces:
             return
         columns = self.signature.pack_blocks([piece.block for piece in pieces])
         rows = sum(piece.stop - piece.start for piece in pieces)
-        self._batch = _Batch(pieces, columns, rows, time.monotonic())
-        self._shared.metrics.batches.add(rows)
+        self._dispatched = time.monotonic()
+        self._batch = _Batch(pieces, columns, rows, self._dispatched)
+        if not self.mirrored:
+            self._shared.metrics.batches.add(rows)
         self._link.send(Score(msgspec.Raw(columns)))
+
+    def _gives_way(self) -> bool:
+        waited = time.monotonic() - self._dispatched
+        return self.ahead is not None and not self.ahead.idle and waited < GIVING_WAY and self.queue.rows > 0
 
     def _scored(self, message: Scored) -> None:
         batch = self._batch
         if batch is None or len(message.values) != batch.rows:
             raise ValueError("the scorer gave another number of answers than it was asked for")  # ends the link
         self._batch = None
-        self._dispatch()
+        if self.mirrored:
+            self._soon()
+            seconds = message.cpu
+        else:
+            seconds = time.monotonic() - batch.sent
+            self._dispatch()
+        self.tally.batch(batch.columns, message.values, seconds)
         ids = self._ids(batch)
         self._write(batch, ids, message)
         answers = self._answers(ids, message)
@@ -243,7 +302,11 @@ class Lane:
             if not any(kept):
                 return
             values = [value if keep else None for value, keep in zip(values, kept, strict=True)]
-        self._shared.log.append(self._source, ids, batch.columns, values, message.sides)
+        route: str | list[str] = batch.pieces[0].ask.route
+        if len({ask.route for ask, _, _ in batch.pieces}) > 1:
+            route = [ask.route for ask, start, stop in batch.pieces for _ in range(start, stop)]
+        log = self._shared.shadow if self.mirrored else self._shared.log
+        log.append(self._source, ids, batch.columns, values, sides=message.sides, route=route)
 
     def _answers(self, ids: Sequence[str], message: Scored) -> list[Prediction | Problem]:
         levels, pairs = self.manifest.levels, zip(ids, message.values, strict=True)
@@ -251,8 +314,11 @@ class Lane:
         answers = [Prediction(*pair) for pair in pairs] if levels is None else [_of_levels(*p, levels) for p in pairs]
         for row, problem in message.failed.items():
             answers[row] = ROW_PROBLEMS[problem]
-        self._shared.metrics.rows += len(answers)
-        self._shared.metrics.rows_failed += len(message.failed)
+        if message.failed:
+            self.tally.failed(len(message.failed), sum(ROW_PROBLEMS[p] is NOT_FINITE for p in message.failed.values()))
+        if not self.mirrored:
+            self._shared.metrics.rows += len(answers)
+            self._shared.metrics.rows_failed += len(message.failed)
         return answers
 
 

@@ -38,9 +38,13 @@ OWN: dict[str, pl.DataType] = {
     "model": pl.String(),
     "version": pl.Int64(),
     "release": pl.String(),
+    "route": pl.String(),
 }
 """The log's own columns; after them come the inputs, what was joined from side datasets, `prediction`, and for
-multiclass models `probabilities`."""
+multiclass models `probabilities`.
+
+`route` tells how the model came to answer; it is null in predictions from before it was logged.
+"""
 
 _NONE = pl.DataFrame(schema={**OWN, "prediction": pl.Float64()})
 
@@ -82,10 +86,17 @@ class Log:
         self._thread.start()
 
     def append(
-        self, source: msgspec.Raw, ids: Sequence[str], columns: bytes, values: Sequence[Any], sides: msgspec.Raw = NONE
+        self,
+        source: msgspec.Raw,
+        ids: Sequence[str],
+        columns: bytes,
+        values: Sequence[Any],
+        *,
+        sides: msgspec.Raw = NONE,
+        route: str | list[str] | None = None,
     ) -> None:
         """Keep the predictions of a batch; when the disk refuses they are counted as dropped."""
-        if not self._journal.append(source, ids, columns, values, sides):
+        if not self._journal.append(source, ids, columns, values, sides=sides, route=route):
             self._dropped(len(ids))
         elif self._journal.rows >= ROWS:
             self._wake.set()
@@ -139,7 +150,7 @@ def read_log(folder: Path, since: datetime | None = None, until: datetime | None
             continue  # merged into another segment meanwhile
         time = pl.col("event_time")
         inside = (time >= low) & (time < high if until else True)
-        rows = together([t.filter(inside) for t in tables]) if tables else _NONE
+        rows = together([_routed(t.filter(inside)) for t in tables]) if tables else _NONE
         return rows.sort("time", maintain_order=True).unique("id", keep="last", maintain_order=True)
     raise StoreError("the prediction log changes faster than it can be read", where=str(folder))
 
@@ -192,8 +203,13 @@ def rows_of(records: Iterable[Record]) -> pl.DataFrame:
 
 def _find(path: Path, id: str) -> pl.DataFrame:
     if path.suffix == ".parquet":
-        return pl.scan_parquet(path, glob=False).filter(pl.col("id") == id).collect()
+        return _routed(pl.scan_parquet(path, glob=False).filter(pl.col("id") == id).collect())
     return rows_of(r for r in read_journal(path) if id in r.ids).filter(pl.col("id") == id)
+
+
+def _routed(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows of a segment, also of one from before routes were logged."""
+    return rows if "route" in rows.columns else rows.insert_column(len(OWN) - 1, pl.lit(None, pl.String).alias("route"))
 
 
 def input_column(name: str) -> str:
@@ -231,8 +247,12 @@ def _table(records: Sequence[Record]) -> pl.DataFrame:
         .otherwise(pl.col("time"))
         .alias("event_time")
     )
+    routes = [way for r in records for way in (r.route if isinstance(r.route, list) else [r.route] * len(r.ids))]
     labelled = own.with_columns(
-        model=pl.lit(source.model), version=pl.lit(source.version, pl.Int64), release=pl.lit(source.release)
+        model=pl.lit(source.model),
+        version=pl.lit(source.version, pl.Int64),
+        release=pl.lit(source.release),
+        route=pl.Series(routes, dtype=pl.String),
     )
     named = inputs.rename({name: input_column(name) for name in inputs.columns})
     answers = _answers([v for r in records for v in r.values], source.levels)

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
+from collections.abc import Mapping
+
+from keepfit.serving.conduct import Conduct
 
 SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 ROWS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0)
 
+
+_GAUGES = {"memory", "largest_difference", "mean_difference"}
+_COUNTED = (
+    *("rows", "rows_failed", "rows_not_finite", "requests", "faults", "late", "restarts", "dropped"),
+    *("compared", "different", *sorted(_GAUGES)),
+)
 
 PREDICTING = ("/predict", "/invocations", "/infer")
 """How the paths end whose answers are timed."""
@@ -76,3 +85,15 @@ class Metrics:
         out += self.latency.lines("keepfit_request_seconds")
         out += self.batches.lines("keepfit_batch_rows")
         return "\n".join(out) + "\n"
+
+
+def conduct_text(conducts: Mapping[str, Conduct]) -> str:
+    """The page's part on models that are compared, by route."""
+    out = []
+    for name in _COUNTED:
+        kind, told = ("gauge", name) if name in _GAUGES else ("counter", f"{name}_total")
+        out.append(f"# TYPE keepfit_route_{told} {kind}")
+        out += [f'keepfit_route_{told}{{route="{route}"}} {getattr(c, name):g}' for route, c in conducts.items()]
+    out.append("# TYPE keepfit_route_batch_p99_seconds gauge")
+    out += [f'keepfit_route_batch_p99_seconds{{route="{r}"}} {c.slowest(0.01):g}' for r, c in conducts.items()]
+    return "\n".join(out) + "\n"

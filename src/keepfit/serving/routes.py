@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -10,6 +11,7 @@ import msgspec
 from keepfit.core.errors import KeepfitError, did_you_mean
 from keepfit.datasets.dataset import Column
 from keepfit.serving.answering import Answering
+from keepfit.serving.conduct import Conduct
 from keepfit.serving.desired import Release
 from keepfit.serving.dialects import invocations, oip, openapi, predict
 from keepfit.serving.explain import clip
@@ -18,7 +20,7 @@ from keepfit.serving.http import TEXT, Reply, Request, Route, reply
 from keepfit.serving.labels import LABEL_TYPES, Labels, new_levels, read_labels
 from keepfit.serving.lane import Lane
 from keepfit.serving.log import Log
-from keepfit.serving.metrics import Metrics
+from keepfit.serving.metrics import Metrics, conduct_text
 from keepfit.serving.problems import Rejection, rejection
 from keepfit.serving.records import Records
 from keepfit.serving.residents import Residents
@@ -34,13 +36,20 @@ class Routes:
     """The handlers, and what they need."""
 
     def __init__(
-        self, residents: Residents, records: Records, log: Log, *, metrics: Metrics, name: str, settings: ServeSettings
+        self,
+        residents: Residents,
+        records: Records,
+        logs: Sequence[Log],
+        *,
+        metrics: Metrics,
+        name: str,
+        settings: ServeSettings,
     ) -> None:
         self._residents = residents
         self._answering = Answering(residents, name, settings)
         self._records = records
         self._labels = Labels(records)
-        self._log = log
+        self._logs = logs
         self._metrics = metrics
         self._name = name
         self._settings = settings
@@ -57,6 +66,7 @@ class Routes:
             "/metrics": Route({"GET": self.metrics}),
             "/control/sync": Route({"POST": self.sync}),
             "/control/prove": Route({"POST": self.prove}),
+            "/control/rollout": Route({"GET": self.rollout}),
         }
 
     async def labels(self, request: Request) -> Reply:
@@ -98,12 +108,17 @@ class Routes:
         gauges = {"rows_waiting": float(residents.rows_waiting)}
         if residents.champion is not None:
             gauges["live_version"] = float(residents.champion.release.version)
-        return Reply(200, self._metrics.text(gauges).encode(), (TEXT,))
+        conducts: dict[str, Conduct] = {}
+        for contest in residents.contests:
+            conducts |= contest.standing().by_route()
+        page = self._metrics.text(gauges) + (conduct_text(conducts) if conducts else "")
+        return Reply(200, page.encode(), (TEXT,))
 
     async def sync(self, request: Request) -> Reply:
         """Make live what the ledger wants, write the log out, take up online rows that others stored."""
         problems = []
-        for work in (self._residents.follow(now=True), asyncio.to_thread(self._log.flush), self._reload()):
+        flushed = [asyncio.to_thread(log.flush) for log in self._logs]
+        for work in (self._residents.follow(now=True), *flushed, self._reload()):
             try:
                 await work
             except KeepfitError as problem:
@@ -117,6 +132,10 @@ class Routes:
         except msgspec.MsgspecError as problem:
             raise rejection(400, "body", f"this names no package: {problem}") from None
         return reply({"refused": await self._residents.prove(candidate)})
+
+    async def rollout(self, request: Request) -> Reply:
+        """How the models on trial conduct themselves, and which of them were stopped here."""
+        return reply({"trials": self._residents.standings()})
 
     async def _reload(self) -> None:
         if await asyncio.to_thread(self._records.changed_elsewhere):
@@ -133,6 +152,10 @@ class Routes:
             told["sides"] = {side.name: list(side.columns) for side in manifest.sides}
         if residents.previous is not None:
             told["previous"] = _resident(residents.previous)
+        told["challenger"] = None
+        if residents.challenger is not None:
+            contest = residents.contests[0]
+            told["challenger"] = {**_resident(residents.challenger), "stage": contest.stage, "share": contest.share}
         told["refused"] = residents.refused
         return told
 

@@ -136,11 +136,13 @@ def _serve(gateway: socket.socket, scorer: Scorer, online: OnlineRows, records: 
     while (body := _receive(gateway)) is not None:
         message = decode_to_scorer(body)
         if isinstance(message, Score):
+            begun = time.process_time()
             rows = table(types, msgspec.msgpack.decode(message.columns))
             values, failed = score(predict, rows, budget)
             if failed and joined and len(failed) < rows.height:  # it was of a part of the rows
                 joined = _packed(online.aligned(rows))
-            _say(gateway, Scored(values, failed, *([msgspec.Raw(joined)] if joined else [])))
+            told = {"sides": msgspec.Raw(joined)} if joined else {}
+            _say(gateway, Scored(values, failed, time.process_time() - begun, **told))
         elif isinstance(message, AddRows):
             online.add(message.dataset, msgspec.msgpack.decode(message.columns))
         else:

@@ -92,14 +92,21 @@ class _Gateway:
         self._trouble = ""
         home, ids = folder / "serving", Ids()
         self.metrics = Metrics()
-        self._log = Log(home / "log", ids.instance, self.metrics.drop)
+        self._logs = [Log(home / name, ids.instance, self.metrics.drop) for name in ("log", "shadow")]
         self._records = Records(home / "records.db")
+        log, shadow = self._logs
         shared = Shared(
-            records=home / "records.db", log=self._log, metrics=self.metrics, ids=ids, hang=settings.hang_seconds
+            records=home / "records.db",
+            log=log,
+            shadow=shadow,
+            metrics=self.metrics,
+            ids=ids,
+            hang=settings.hang_seconds,
         )
-        self._residents = Residents(open_home, name, folder / "pins", shared, settings.patience_seconds)
+        patience = settings.patience_seconds
+        self._residents = Residents(open_home, name, folder / "pins", shared, patience=patience, guard=settings.guard)
         self.routes = Routes(
-            self._residents, self._records, self._log, metrics=self.metrics, name=name, settings=settings
+            self._residents, self._records, self._logs, metrics=self.metrics, name=name, settings=settings
         )
 
     async def load(self) -> None:
@@ -109,7 +116,8 @@ class _Gateway:
     async def serve(self, server: HttpServer, url: str, ready: Callable[[str], None] | None) -> None:
         """Answer from the start; requests that come before the model is loaded wait for it."""
         endpoint_file(self._folder).unlink(missing_ok=True)  # of a gateway that was killed
-        self._log.start()
+        for log in self._logs:
+            log.start()
         serving = asyncio.create_task(server.run())
         serving.add_done_callback(lambda _: self._stop.set())
         ticking = asyncio.create_task(self._tick())
@@ -132,7 +140,8 @@ class _Gateway:
             await serving
             ticking.cancel()
             await self._residents.close()
-            await asyncio.to_thread(self._log.close)
+            for log in self._logs:
+                await asyncio.to_thread(log.close)
             self._records.close()
 
     def listen_for_signals(self, end_with_parent: bool) -> None:

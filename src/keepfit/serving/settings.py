@@ -25,6 +25,34 @@ class Limits(NamedTuple):
         return 16 * self.body
 
 
+class GuardLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What ends a model that is on trial (shadow, canary, or new as champion) at once."""
+
+    errors: float = 0.01
+    """Share of requests to which it may have no answer although the model beside it has one."""
+    not_finite: int = 0
+    """Rows for which it may give no finite number although the model beside it does."""
+    slower: float = 4.0
+    """A batch is too slow when it takes so many times as long as 99 in 100 of the other model's; one in ten may be."""
+    slow: str = "20ms"
+    """A batch that takes no longer than this is never too slow."""
+    memory: float = 4.0
+    """How many times as much memory as at first its process may hold."""
+    restarts: int = 2
+    """How many times more than the model beside it its process may die."""
+    bake: str = "1h"
+    """How long a new champion is on trial beside the one before, which answers what the new one cannot; `0s` for not
+    at all."""
+
+    @property
+    def slow_seconds(self) -> float:
+        return duration(self.slow).total_seconds()
+
+    @property
+    def bake_seconds(self) -> float:
+        return duration(self.bake).total_seconds()
+
+
 class ServeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The `[serve]` section."""
 
@@ -49,6 +77,9 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """How long the model may work on one batch before its process is ended and started anew."""
     patience: str = "2s"
     """How long requests wait for a champion that is restarting before the previous champion answers them."""
+
+    guard: GuardLimits = GuardLimits()
+    """When the endpoint stops a model that is on trial, without asking anybody."""
 
     @property
     def limits(self) -> Limits:

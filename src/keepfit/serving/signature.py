@@ -45,7 +45,7 @@ class Signature:
     def __init__(self, columns: Mapping[str, Column]) -> None:
         self.columns = dict(columns)
         packer = Packer(columns)
-        self.pack, self.pack_blocks = packer.pack, packer.pack_blocks
+        self.pack, self.pack_blocks, self.first = packer.pack, packer.pack_blocks, packer.first
         self._tabular = Tabular(columns)
         self._types = {name: annotation(column) for name, column in columns.items()}
         self._keys = {name: key for i, name in enumerate(columns) if (key := _key(i, name)) != name}

@@ -132,6 +132,15 @@ class Packer:
             return _encode(parts[0])
         return _encode([join(type, some) for type, *some in zip(self._types, *parts, strict=True)])
 
+    def first(self, block: Block, column: int) -> Any:
+        """The first row's value in a column, as it is packed; the same whatever form the rows came in."""
+        if not isinstance(block, Table):
+            change = self._changes[column]
+            value = block[0][column]
+            return change([value])[0] if change else value
+        values, code = block.columns[column], self._dense[column]
+        return array(code, values[:_WIDTH])[0] if isinstance(values, bytes) and code else values[0]
+
     def _packed(self, rows: Sequence[Row]) -> list[Packed]:
         return [_dense(c, code) if code else c for code, c in zip(self._dense, self.columns(rows), strict=True)]  # type: ignore[misc]
 
