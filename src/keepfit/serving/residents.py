@@ -259,7 +259,7 @@ class Residents:
         try:
             open_package = read_manifest if home is None else functools.partial(unpack, home, release.package)
             lane = Lane(release, folder, await asyncio.to_thread(open_package, folder), self._shared)
-            await lane.prove()
+            await lane.prove(new=home is not None and not pinned_before)
             return lane
         except PackageError:
             if home is None:

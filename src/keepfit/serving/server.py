@@ -19,6 +19,7 @@ import uvloop
 
 from keepfit.core.errors import KeepfitError, StoreError
 from keepfit.core.files import write_file
+from keepfit.core.memory import size
 from keepfit.home import Home
 from keepfit.serving.access import Access, token_of
 from keepfit.serving.connection import HttpServer
@@ -95,7 +96,13 @@ class _Gateway:
         self._log = Log(home / "log", ids.instance, self.metrics.drop)
         self._records = Records(home / "records.db")
         shared = Shared(
-            records=home / "records.db", log=self._log, metrics=self.metrics, ids=ids, hang=settings.hang_seconds
+            records=home / "records.db",
+            log=self._log,
+            metrics=self.metrics,
+            ids=ids,
+            hang=settings.hang_seconds,
+            starting=settings.start_seconds,
+            memory=size(settings.memory),
         )
         self._residents = Residents(open_home, name, folder / "pins", shared, settings.patience_seconds)
         self.routes = Routes(
