@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from guarantee_kit import FULL, spotless, volley
-from serving_kit import MODEL, alive, ask, open_home, package, release, until
+from serving_kit import MODEL, ask, open_home, package, release, until
 
 from keepfit.core.errors import ServingError
 from keepfit.serving.gateway import Running, start
@@ -62,27 +62,37 @@ def test_models_are_exchanged(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_scorers_are_killed(tmp_path: Path) -> None:
+    """What they worked on is asked again; while they are away, the previous champion answers."""
     home = open_home(tmp_path)
-    release(home, 1, package(home, 1))
-    with kept(tmp_path) as running, volley(f"{KILLS} scorers killed", running.url, running.token, [1]) as found:
+    for version in (1, 2):
+        release(home, version, package(home, version))
+    with kept(tmp_path) as running, volley(f"{KILLS} scorers killed", running.url, running.token, [1, 2]) as found:
         for _ in range(KILLS):
             pid = int(str(ready(running)["pid"]))
             os.kill(pid, signal.SIGKILL)
-            until(lambda pid=pid: ready(running)["pid"] != pid)
+            until(lambda pid=pid: ready(running)["pid"] != pid, 60)
+            time.sleep(0.5)
     spotless(found)
+
+
+def another(running: Running, number: int) -> None:
+    """End the gateway by a signal, and wait for the next."""
+    ready(running)
+    pid = running.process.pid
+    os.kill(pid, number)
+    until(lambda: running.process.pid != pid, 60)
+    ready(running)
+    time.sleep(1)
 
 
 @pytest.mark.slow
 def test_gateways_end_and_others_take_their_place(tmp_path: Path) -> None:
-    """Ended as by SIGTERM: they answer what has been asked; what comes then waits in the socket."""
+    """They answer what has been asked; what comes then waits in the socket."""
     home = open_home(tmp_path)
     release(home, 1, package(home, 1))
     with kept(tmp_path) as running, volley(f"{GATEWAYS} gateways ended", running.url, running.token, [1]) as found:
         for _ in range(GATEWAYS):
-            pid = running.process.pid
-            ready(running)
-            os.kill(pid, signal.SIGTERM)
-            until(lambda pid=pid: not alive(pid))
+            another(running, signal.SIGTERM)
     spotless(found)
 
 
@@ -93,11 +103,7 @@ def test_gateways_are_killed(tmp_path: Path) -> None:
     release(home, 1, package(home, 1))
     with kept(tmp_path) as running, volley(f"{GATEWAYS} gateways killed", running.url, running.token, [1]) as found:
         for _ in range(GATEWAYS):
-            pid = running.process.pid
-            ready(running)
-            time.sleep(1)
-            os.kill(pid, signal.SIGKILL)
-            until(lambda pid=pid: running.process.pid != pid)
+            another(running, signal.SIGKILL)
     figures = found.figures
     assert set(figures.statuses) <= {"200", "broken off"}
     assert (figures.wrong, figures.failed) == (0, figures.statuses.get("broken off", 0)), figures.examples
