@@ -32,7 +32,7 @@ def check(home: Home, package: Fact, settings: CheckSettings, *, champion: str |
         return known
     with ThreadPoolExecutor(3) as side_by_side:
         code = side_by_side.submit(check_code, home, run, settings, tests)
-        trial = side_by_side.submit(check_package, home, package, settings)
+        trial = side_by_side.submit(check_package, home, package, settings, champion=champion)
         model = side_by_side.submit(check_model, home, run, settings, code=checks, champion=champion)
         gates = [*check_data(home, run), *code.result(), *model.result(), *trial.result()]
     refs = {"package": package.id, "model": package.refs["model"], "run": run.id}

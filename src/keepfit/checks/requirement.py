@@ -50,11 +50,24 @@ class CheckSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     rmse: Requirement | None = None
     r2: Requirement | None = None
     p99: LatencyRequirement | None = None
+    load: str | list[str] = []
+    """Demands on the package behind its endpoint: `"p99 <= 20ms at 500/s"`, `"p50 <= 5ms at 64 connections"`."""
+    slower: float = 20.0
+    """How many times as long as the champion's an answer may take (what is below 10 ms passes)."""
+    memory: str = "50%"
+    """The most memory the model's process may take while it is tried: `500MB`, or a share of the machine's."""
+    trial_within: str = "25s"
+    """How long the model may take to load and answer its golden rows."""
     slices: SliceRequirement | None = None
     also: list[str] = []
     """`module:function` of the user's, given the tested rows with label and prediction; True passes."""
     tests: str | None = None
     """Folder of the user's own tests, run by pytest."""
+
+    @property
+    def loads(self) -> list[str]:
+        """The demands under load."""
+        return [self.load] if isinstance(self.load, str) else self.load
 
 
 def requirements(section: CheckSettings | SliceRequirement) -> dict[Metric, Requirement]:

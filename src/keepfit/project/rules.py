@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from keepfit.checks.requirement import CheckSettings, Requirement, SliceRequirement, requirements
 from keepfit.core.errors import UsageError, did_you_mean
+from keepfit.core.memory import size
 from keepfit.core.toml import Key
 from keepfit.datasets.dataset import Dataset
+from keepfit.loadtest.demand import demand
 from keepfit.models.task import METRICS, Task
 from keepfit.monitoring.settings import WatchSettings
 from keepfit.project.columns import column_rules, span
@@ -82,6 +84,12 @@ def _check_rules(root: Path, check: CheckSettings, main: Dataset | None) -> Iter
     yield from _metric_rules(check, task, key)
     if check.p99:
         yield from span(check.p99.at_most, (*key, "p99", "at_most"))[1]
+    for i, text in enumerate(check.loads):
+        yield from _sound(demand, text, (*key, "load") if isinstance(check.load, str) else (*key, "load", i))
+    yield from _sound(size, check.memory, (*key, "memory"))
+    yield from span(check.trial_within, (*key, "trial_within"))[1]
+    if check.slower <= 0:
+        yield Problem(f"`slower` cannot be {check.slower:g}: nothing would pass", (*key, "slower"), "write slower = 20")
     if check.slices:
         yield from _metric_rules(check.slices, task, (*key, "slices"))
         for i, name in enumerate(check.slices.by if main else ()):
@@ -90,6 +98,13 @@ def _check_rules(root: Path, check: CheckSettings, main: Dataset | None) -> Iter
                 yield Problem(f"`{name}` is not an input of `{main.name}`", (*key, "slices", "by", i), hint)
     if check.tests is not None and not (root / check.tests).exists():
         yield Problem(f"there is no folder `{check.tests}`", (*key, "tests"), f"mkdir {check.tests}")
+
+
+def _sound(parse: Callable[[str], object], text: str, key: Key) -> Iterator[Problem]:
+    try:
+        parse(text)
+    except UsageError as problem:
+        yield Problem(problem.message, key, problem.hint)
 
 
 def _metric_rules(section: CheckSettings | SliceRequirement, task: Task | None, key: Key) -> Iterator[Problem]:
@@ -110,11 +125,12 @@ def _serve_rules(serve: ServeSettings, main: Dataset | None) -> Iterator[Problem
     if not 0 <= serve.port < 2**16:
         yield Problem(f"the port `{serve.port}` is not between 0 and {2**16 - 1}", ("serve", "port"))
     yield from _at_least_one(serve, ("max_rows", "max_body", "max_waiting", "max_requests"), ("serve",))
-    for name in ("hang", "patience", "body_within"):
+    for name in ("hang", "patience", "body_within", "start_within"):
         yield from span(getattr(serve, name), ("serve", name))[1]
     for name in ("slow", "bake"):
         if (text := getattr(serve.guard, name)) != "0s":
             yield from span(text, ("serve", "guard", name))[1]
+    yield from _sound(size, serve.memory, ("serve", "memory"))
     if serve.key is not None and main and serve.key not in main.inputs:
         problem = f"`{serve.key}` is not an input of `{main.name}`"
         yield Problem(problem, ("serve", "key"), did_you_mean(serve.key, main.inputs))

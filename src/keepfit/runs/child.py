@@ -55,10 +55,20 @@ _OS_ERROR = re.compile(r"\(os error (\d+)\)")
 """How errors that come from Rust end: they have no number to ask for."""
 
 
+def end(folder: Path, problem: KeepfitError) -> NoReturn:
+    """End this process, from whichever thread, with an error of ours."""
+    _write(folder, problem)
+    os._exit(1)
+
+
 def _tell(folder: Path, problem: KeepfitError) -> NoReturn:
+    _write(folder, problem)
+    sys.exit(1)
+
+
+def _write(folder: Path, problem: KeepfitError) -> None:
     told = {"code": problem.code, "message": problem.message, "where": problem.where, "hint": problem.hint}
     (folder / "error.json").write_bytes(msgspec.json.encode(told))
-    sys.exit(1)
 
 
 def _place(problem: BaseException, code: Path) -> str | None:

@@ -17,8 +17,8 @@ from keepfit.serving.wire import Block, Table, height
 
 LARGEST = 512
 """Rows in one batch, so that single rows do not wait behind whole tables."""
-TRIES = 2
-"""Times a row may be in a batch whose scorer dies."""
+TRIES = 3
+"""Times a row may be in a batch whose scorer dies: once beside others, then on its own."""
 
 
 class Prediction(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):

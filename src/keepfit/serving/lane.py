@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from keepfit.core.errors import KeepfitError, PackageError, StoreError
+from keepfit.core.memory import held_by
 from keepfit.packages.package import Manifest
 from keepfit.serving.batch import Ask, Piece, Prediction, Queue
 from keepfit.serving.conduct import Tally
@@ -28,13 +29,15 @@ from keepfit.serving.problems import NOT_FINITE, ROW_PROBLEMS, Problem
 from keepfit.serving.signature import Signature
 
 LOADING = 120.0
-"""Seconds a scorer may take to load and prove itself."""
+"""Seconds a scorer may take to load and prove itself again, after its package has done so before."""
 GATHERING = 0.02
 """Seconds for which a mirrored model lets rows gather: few large batches cost the gateway little."""
 GIVING_WAY = 1.0
 """Seconds for which it waits at most for a moment in which nobody waits for an answer."""
 PATIENT = 10
 """How many times as long a mirrored model may take, since its process gets what others leave."""
+LOOKING = 0.05
+"""Seconds between two looks at the memory of a scorer that loads."""
 PAUSES = (0.5, 1.0, 2.0, 5.0)
 """Seconds before a scorer is started again, after so many failed starts in a row."""
 
@@ -53,6 +56,10 @@ class Shared:
     ids: Ids
     hang: float
     """Seconds the scorer may work on one batch."""
+    starting: float = LOADING
+    """Seconds a new package may take to load and prove itself."""
+    memory: int = 2**63
+    """Bytes a scorer may hold."""
 
 
 class _Batch(msgspec.Struct):
@@ -93,13 +100,13 @@ class Lane:
         self._keeper: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
 
-    async def prove(self) -> None:
+    async def prove(self, *, new: bool = True) -> None:
         """Start the scorer and wait until it has loaded and answered its golden rows bit for bit.
 
-        Raises PackageError with the scorer's reason, or because it died or took too long;
-        StoreError when this machine has no room for another process.
+        A package that is not `new` may take longer. Raises PackageError with the scorer's reason, or because it
+        died, took too long or too much memory; StoreError when this machine has no room for another process.
         """
-        link = await self._start()
+        link = await self._start(self._shared.starting if new else LOADING)
         self._keeper = asyncio.create_task(self._keep(link))
 
     def put(self, ask: Ask) -> None:
@@ -114,6 +121,9 @@ class Lane:
 
     def tick(self, now: float) -> None:
         """End the scorer if it hangs; to be called a few times a second."""
+        if self.pid and (held := held_by(self.pid)) > self._shared.memory and self._link is not None:
+            _logger.warning("version %s takes %d MB: starting it anew", self.release.version, held // 10**6)
+            self._link.kill()
         hang = self._shared.hang * (PATIENT if self.mirrored else 1)
         if self._batch is not None and now - self._batch.sent > hang and self._link is not None:
             _logger.warning("version %s hangs on a batch: starting it anew", self.release.version)
@@ -142,8 +152,8 @@ class Lane:
 
     def weigh(self) -> None:
         """Look how much memory the scorer holds."""
-        if self._link is not None and self.ready:
-            self.tally.weigh(self._link.memory())
+        if self.pid and self.ready:
+            self.tally.weigh(held_by(self.pid))
 
     def serve_as(self, release: Release) -> None:
         """Answer in the name of this release, which has the same package; its conduct is counted from now on."""
@@ -166,7 +176,7 @@ class Lane:
         if self._keeper is not None:
             await self._keeper
 
-    async def _start(self) -> Link:
+    async def _start(self, within: float = LOADING) -> Link:
         heard: asyncio.Future[FromScorer] = self._loop.create_future()
 
         def hear(message: FromScorer) -> None:
@@ -181,7 +191,12 @@ class Lane:
             raise StoreError(f"no process can be started for the model: {problem.strerror}") from problem
         try:
             waited: set[asyncio.Future[Any]] = {heard, link.lost}
-            await asyncio.wait(waited, timeout=LOADING, return_when=asyncio.FIRST_COMPLETED)
+            end = time.monotonic() + within
+            while time.monotonic() < end and not any(one.done() for one in waited):
+                await asyncio.wait(waited, timeout=LOOKING, return_when=asyncio.FIRST_COMPLETED)
+                if (held := held_by(link.pid or 0)) > self._shared.memory:
+                    allowed = self._shared.memory // 10**6
+                    raise PackageError(f"it takes {held // 10**6:,} MB of memory, {allowed:,} MB are allowed")
             said = heard.result() if heard.done() else None
             if isinstance(said, Ready):
                 self.proof = said
@@ -193,7 +208,11 @@ class Lane:
                 return link
             if isinstance(said, Unfit):
                 raise PackageError(said.reason)
-            died = "its process died while loading" if link.lost.done() else f"it did not load in {LOADING:g} s"
+            died = (
+                "its process died while loading"
+                if link.lost.done()
+                else f"it did not load and prove itself within {within:g} s"
+            )
             raise PackageError(died)
         except BaseException:
             self._link = None

@@ -56,14 +56,6 @@ class Link(asyncio.Protocol):
             for thread in Path(f"/proc/{self.pid}/task").iterdir():
                 os.setpriority(os.PRIO_PROCESS, int(thread.name), MODEST)
 
-    def memory(self) -> int:
-        """Bytes that the process holds in memory; 0 where the system does not say."""
-        try:
-            pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
-        except (OSError, IndexError, ValueError):
-            return 0
-        return pages * os.sysconf("SC_PAGE_SIZE")
-
     async def reap(self) -> None:
         """Wait until the process is gone."""
         if self._process is not None:

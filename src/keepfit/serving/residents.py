@@ -442,7 +442,7 @@ class Residents:
             open_package = read_manifest if home is None else functools.partial(unpack, home, release.package)
             manifest = await asyncio.to_thread(open_package, folder)
             lane = Lane(release, folder, manifest, self._shared, mirrored=mirrored)
-            await lane.prove()
+            await lane.prove(new=home is not None and not pinned_before)
             return lane
         except PackageError:
             if home is None:

@@ -19,6 +19,7 @@ import uvloop
 
 from keepfit.core.errors import KeepfitError, StoreError
 from keepfit.core.files import write_file
+from keepfit.core.memory import size
 from keepfit.home import Home
 from keepfit.serving.access import Access, token_of
 from keepfit.serving.connection import HttpServer
@@ -102,6 +103,8 @@ class _Gateway:
             metrics=self.metrics,
             ids=ids,
             hang=settings.hang_seconds,
+            starting=settings.start_seconds,
+            memory=size(settings.memory),
         )
         patience = settings.patience_seconds
         self._residents = Residents(open_home, name, folder / "pins", shared, patience=patience, guard=settings.guard)

@@ -75,6 +75,10 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Input column by which labels may be delivered (`{"key": ..., "label": ...}`), such as an order number."""
     hang: str = "10s"
     """How long the model may work on one batch before its process is ended and started anew."""
+    start_within: str = "25s"
+    """How long a new model may take to load and prove itself before it is refused."""
+    memory: str = "50%"
+    """The most memory a model's process may take: `500MB`, or a share of the machine's. Above, it is started anew."""
     patience: str = "2s"
     """How long requests wait for a champion that is restarting before the previous champion answers them."""
 
@@ -93,3 +97,7 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     @property
     def patience_seconds(self) -> float:
         return duration(self.patience).total_seconds()
+
+    @property
+    def start_seconds(self) -> float:
+        return duration(self.start_within).total_seconds()
