@@ -47,7 +47,8 @@ def _project(schema: dict[str, Any]) -> Iterator[str]:
         elif "$ref" in field:
             yield f"\n## [{name}]\n"
             yield from _table(schema, _resolved(schema, field))
-    for title in ("TuneSettings", "Range", "Requirement", "LatencyRequirement", "SliceRequirement", "GuardLimits"):
+    sections = ("TuneSettings", "Range", "Requirement", "LatencyRequirement", "SliceRequirement")
+    for title in (*sections, "Approvals", "GuardLimits"):
         yield f"\n### {title}\n"
         yield schema["$defs"][title].get("description", "")
         yield ""

@@ -40,7 +40,7 @@ def why(project: Project, home: Home, reference: str) -> list[Link]:
             release = _fact(home, prediction["release"])
             return [_prediction(prediction), _release(release), *_model(project, home, release.refs["model"])]
         return _model(project, home, find_model(home, project.name, reference).id)
-    if found.kind == "release":
+    if found.kind in ("release", "rollout"):
         return [_release(found), *_model(project, home, found.refs["model"])]
     if found.kind == "run":
         return _run(home, find_run(home, found.id))
@@ -56,8 +56,9 @@ def _prediction(row: dict[str, Any]) -> Link:
 
 
 def _release(fact: Fact) -> Link:
-    text = f"version {fact.body['version']} live since {iso(fact.time)} by {fact.actor or '-'}: {fact.body['reason']}"
-    return Link(kind="release", id=fact.id, text=text, detail={"package": fact.refs["package"]})
+    way = "live" if fact.kind == "release" else fact.body["stage"]
+    text = f"version {fact.body['version']} {way} since {iso(fact.time)} by {fact.actor or '-'}: {fact.body['reason']}"
+    return Link(kind=fact.kind, id=fact.id, text=text, detail={"package": fact.refs["package"]})
 
 
 def _model(project: Project, home: Home, id: str) -> list[Link]:

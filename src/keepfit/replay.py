@@ -8,6 +8,7 @@ made from day and row, so that a row sent twice is still one prediction.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -24,7 +25,9 @@ from keepfit.home import Home
 from keepfit.ledger import Query, fact
 from keepfit.loop import Action, State, tick
 from keepfit.project import Project
+from keepfit.releases.rollout import find_rollout
 from keepfit.serving.client import Client
+from keepfit.serving.endpoint import SYNC_SECONDS
 
 DAY = timedelta(days=1)
 HISTORY = timedelta(days=2)
@@ -157,7 +160,19 @@ async def _tick(project: Project, home: Home, client: Client, now: datetime, act
             at += 1
         await asyncio.wait([work], timeout=_PROBE_PAUSE)
     await work
+    await _seated(project, home, client)
     return count
+
+
+async def _seated(project: Project, home: Home, client: Client) -> None:
+    """Wait until the endpoint has loaded a version that is being rolled out, or stopped it: days here take no time."""
+    rollout, began = find_rollout(home, project.name), time.monotonic()
+    while rollout and rollout.running and time.monotonic() - began < SYNC_SECONDS:
+        status, body = await client.request("GET", "/control/rollout", None)
+        trials = msgspec.json.decode(body)["trials"] if status == 200 else []
+        if status != 200 or any(t["id"] == rollout.id and (t["ready"] or t["stopped"]) for t in trials):
+            return
+        await asyncio.sleep(_PROBE_PAUSE)
 
 
 async def _deliver_labels(project: Project, home: Home, client: Client, begin: datetime, now: datetime) -> int:

@@ -23,7 +23,7 @@ from keepfit.models.model import find_model, summary_of
 from keepfit.models.task import METRICS
 from keepfit.models.train import PREDICTION, SIDE, TRUTH
 from keepfit.monitoring.performance import window_metrics
-from keepfit.monitoring.watch import inputs_of, labelled
+from keepfit.monitoring.watch import inputs_of
 from keepfit.objects import read
 from keepfit.packages.unpack import unpack
 from keepfit.project import Project
@@ -32,6 +32,7 @@ from keepfit.replay import days
 from keepfit.retraining.trigger import triggers
 from keepfit.runs.execute import execute, keep_environment
 from keepfit.runs.run import Plan, find_run
+from keepfit.serving.truth import labelled
 
 
 class Month(msgspec.Struct, frozen=True, kw_only=True):

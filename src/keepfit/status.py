@@ -15,7 +15,9 @@ from keepfit.loop import Action, State, decide, observe
 from keepfit.monitoring.symptom import Symptom
 from keepfit.monitoring.watch import Coming, Window, coming_window, freshness, list_windows
 from keepfit.project import Project
+from keepfit.releases.evidence import Evidence
 from keepfit.releases.release import Release, champion, find_release
+from keepfit.releases.rollout import Rollout, find_rollout, next_step
 from keepfit.retraining.policy import RETRY
 from keepfit.retraining.trigger import Trigger, triggers
 from keepfit.serving.endpoint import endpoint
@@ -41,6 +43,12 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     next: list[str]
     """What the loop will do, and why."""
     last: Trigger | None
+    rollout: Rollout | None = None
+    """The version that is being rolled out."""
+    seen: Evidence = Evidence()
+    """What production says of it so far, or of a champion that is held against the one before."""
+    waits: str = ""
+    """What the rollout waits for."""
     broken: str | None = None
     """What is wrong with the project, if so: what can be read of it is told, and nothing is done."""
     problem: str | None = None
@@ -64,6 +72,8 @@ def status(project: Project, home: Home, broken: str | None = None) -> Status:
         sources, problem = [], error.message
     running = endpoint(home)
     actions = [] if broken or fixed else decide(state)
+    rollout = state.rollout if state.rollout and state.rollout.running else None
+    live = state.live.id if state.live else None
     stays = "nothing: the disk is read-only" if fixed else None
     if broken:
         stays = "nothing until the project is put right; what is in production stays"
@@ -79,6 +89,9 @@ def status(project: Project, home: Home, broken: str | None = None) -> Status:
         sources=sources,
         next=[stays] if stays else [_told(a) for a in actions] or _waiting(project, state.last, state.live),
         last=state.last,
+        rollout=rollout,
+        seen=state.seen,
+        waits=next_step(rollout, state.seen, live, state.now).reason if rollout and not stays else "",
         broken=broken,
         problem=problem,
     )
@@ -87,7 +100,8 @@ def status(project: Project, home: Home, broken: str | None = None) -> Status:
 def _seen(project: Project, home: Home) -> State:
     """What the facts alone say."""
     last = next(iter(triggers(home, project.name, limit=1)), None)
-    return State(now=home.clock.now(), live=champion(home, project.name), last=last)
+    live, rollout = champion(home, project.name), find_rollout(home, project.name)
+    return State(now=home.clock.now(), live=live, last=last, rollout=rollout)
 
 
 def _told(action: Action) -> str:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from keepfit.core.errors import DataError, NotFound, ProjectError, Refused, UserCodeError
+from keepfit.core.errors import DataError, NotFound, ProjectError, ServingError, UserCodeError
 from keepfit.home import Home
 from keepfit.ledger import Fact
-from keepfit.models.model import ModelVersion, register, registered
+from keepfit.models.model import ModelVersion, find_model, register, registered
 from keepfit.models.plan import plan_training
 from keepfit.monitoring.changes import note_changes
 from keepfit.project import Project
@@ -24,8 +26,16 @@ if TYPE_CHECKING:  # what brings polars and numpy waits until a step needs it: t
     from keepfit.checks.gate import Verdict
     from keepfit.models.study import Study
     from keepfit.models.tune import Report
+    from keepfit.monitoring.symptom import Severity
     from keepfit.monitoring.watch import Window
+    from keepfit.releases.apply import Obstacle
+    from keepfit.releases.evidence import Evidence
+    from keepfit.releases.plan import Plan as ReleasePlan
     from keepfit.releases.release import Release
+    from keepfit.releases.rollout import Rollout
+
+KEEPER = "keepfit"
+"""In whose name the loop moves rollouts on and takes versions back."""
 
 WATCHED = ("performance", "drift", "freshness")
 
@@ -112,19 +122,111 @@ def would_repeat(project: Project, home: Home, done: Mapping[str, Fact], plan: C
         return False
 
 
-def release(project: Project, home: Home, package: Fact, verdict: Verdict, *, reason: str) -> Release:
-    """Put a package into production; Refused unless the verdict on it is good.
+def plan_release(
+    project: Project, home: Home, package: Fact, verdict: Verdict, *, at_once: bool = False
+) -> ReleasePlan:
+    """What releasing this package would do, by the project's stages and approvals."""
+    from keepfit.releases.plan import make_plan
+    from keepfit.releases.release import champion
 
-    That a training came to nothing is no alert any more.
+    return make_plan(champion(home, project.name), package, verdict, project.release, at_once=at_once)
+
+
+def against(home: Home, plan: ReleasePlan) -> list[Obstacle]:
+    """What stands against a plan, by the facts alone."""
+    from keepfit.releases.apply import obstacles
+
+    return list(obstacles(home, plan, authors(home, plan)))
+
+
+def release(home: Home, plan: ReleasePlan, *, reason: str) -> Release | Rollout:
+    """Do what is planned: put the package into production, or begin its rollout; Refused when something is against it.
+
+    That a training came to nothing, or a version was taken back, is no alert any more.
     """
-    if not verdict.passed:
-        raise Refused(f"{project.name}@{package.body['version']} may not ship: {verdict.reason}", hint="keepfit check")
     from keepfit.alerting.alert import update
-    from keepfit.releases.release import release as put_live
+    from keepfit.releases.apply import apply
 
-    made = put_live(home, project.name, package, reason=reason)
-    update(home, project.name, [], kinds=["retraining"])
+    made = apply(home, plan, authors(home, plan), reason=reason)
+    update(home, plan.model_name, [], kinds=["retraining", "release"])
     return made
+
+
+def _stopped(home: Home, id: str) -> str | None:
+    """Why the running endpoint stopped the version that this fact put on trial, if it did."""
+    from keepfit.serving.endpoint import conduct, endpoint
+
+    if endpoint(home) is None:
+        return None
+    with contextlib.suppress(ServingError):  # who does not answer is seen to elsewhere
+        return next((s.stopped for s in conduct(home) if s.id == id and s.stopped), None)
+    return None
+
+
+def move_on(
+    home: Home, live: Release, rollout: Rollout | None, seen: Evidence, verb: str, reason: str
+) -> Release | Rollout:
+    """Take the next step of a rollout, or take back a version, of which somebody is told first."""
+    from keepfit.releases.release import take_back
+    from keepfit.releases.rollout import advance, end, promote
+    from keepfit.serving.endpoint import sync
+
+    keeper = dataclasses.replace(home, actor=KEEPER)
+    if rollout is None or verb == "take back":
+        tell(home, live.model_name, live.version, f"{live} was taken back: {reason}", page=True)
+        made = take_back(keeper, live, reason=reason)
+        sync(home)
+        return made
+    if verb == "advance":
+        return advance(keeper, rollout, seen, note=reason)
+    if verb == "promote":
+        return promote(keeper, rollout, live, seen, note=reason)
+    if verb == "stop":
+        tell(home, live.model_name, rollout.version, f"{rollout} was taken back: {reason}")
+    return end(keeper, rollout, note=reason, bar=verb == "stop")
+
+
+def tell(home: Home, name: str, version: int, text: str, *, page: bool = False) -> None:
+    """Have it known that a version is not, or no longer, released."""
+    from keepfit.alerting.alert import update
+    from keepfit.monitoring.symptom import Symptom
+
+    severity: Severity = "page" if page else "digest"
+    told = Symptom(kind="release", place=str(version), severity=severity, text=text, hint="keepfit releases")
+    update(home, name, [told], kinds=[])
+
+
+def authors(home: Home, plan: ReleasePlan) -> set[str]:
+    """Who made the model that is to be released; nobody where that does not matter."""
+    if not plan.approvals.not_author:
+        return set()
+    from keepfit.releases.approval import authors_of
+
+    return authors_of(home, find_model(home, plan.model_name, plan.model))
+
+
+def see(project: Project, home: Home, live: Release, rollout: Rollout | None) -> Evidence:
+    """What production says of the version that is being rolled out, or else of the champion beside the one before."""
+    from keepfit.releases.evidence import Evidence
+    from keepfit.releases.rollout import on_probation
+    from keepfit.serving.endpoint import sync
+
+    on_trial = rollout is not None and rollout.running
+    stopped = _stopped(home, rollout.id if rollout and on_trial else live.id)
+    if on_trial:
+        with contextlib.suppress(ServingError):
+            sync(home)  # what has been answered must be in the logs
+    if rollout is None or not (on_trial or on_probation(rollout, live, home.clock.now())):
+        return Evidence(stopped=stopped)
+    from keepfit.releases.observe import measured, read_evidence, read_probation
+    from keepfit.releases.release import find_release
+
+    held = find_release(home, rollout.champion)
+    tested = find_model(home, project.name, held.model).metrics
+    by = measured(project.task, tested, project.release.blocks)
+    if on_trial:
+        return read_evidence(home.folder, rollout, held.version, by, stopped)
+    return read_probation(home.folder, rollout, live.time, tested, by, stopped)
 
 
 def watch(project: Project, home: Home, live: Release, start: datetime) -> tuple[Window, list[Alert]]:

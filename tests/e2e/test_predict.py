@@ -36,7 +36,8 @@ def test_a_file_is_predicted_as_the_endpoint_would(tmp_path: Path, capsys: pytes
     project = load_project(root)
     kept = home(project)
     package = steps.package(kept, steps.train(project, kept)[0])
-    steps.release(project, kept, package, steps.check(project, kept, package), reason="test")
+    plan = steps.plan_release(project, kept, package, steps.check(project, kept, package))
+    steps.release(kept, plan, reason="test")
 
     good = rows_file(tmp_path / "new.csv", [[9, 0.25, "a"], [0, 0.5, "new"]])
     found = predict_file(kept, "shop", good)

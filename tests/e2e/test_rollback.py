@@ -34,8 +34,8 @@ def test_the_loop_does_not_undo_a_rollback_and_survives_code_that_exits(tmp_path
 
     keepfit("rollback", "--reason", "it is late", cwd=folder)
     assert live(folder) == 1
-    again = keepfit("retrain", cwd=folder)
-    assert again["ending"] == "waiting"
+    again = keepfit("retrain", cwd=folder, code=3)
+    assert again["ending"] == "barred"
     assert "it is late" in again["note"]
     assert live(folder) == 1
     assert keepfit("rollback", cwd=folder, code=1)["error"]["code"] == "not-found"

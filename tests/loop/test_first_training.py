@@ -18,7 +18,8 @@ from keepfit.infra.scaffold import scaffold
 from keepfit.ledger import Query
 from keepfit.loop import tick
 from keepfit.project import home, load_project
-from keepfit.releases.release import champion, rollback
+from keepfit.releases.release import Release, champion
+from keepfit.releases.rollback import rollback
 from keepfit.retraining.policy import RETRY
 from keepfit.retraining.trigger import open_trigger, triggers
 from keepfit.status import status
@@ -80,12 +81,13 @@ def test_it_is_told_and_tried_again_only_when_that_may_help(root: Path) -> None:
     code.write_text(f"{code.read_text()}\n# another model\n")
     retrain = ["--project", str(root), "--json"]
     assert run("retrain", retrain) == 0
-    assert rollback(kept, "shop", reason="worse").version == 1
-    assert run("retrain", retrain) == 0, "a model that was rolled back is not released by the loop"
+    back = rollback(kept, "shop", reason="worse")
+    assert isinstance(back, Release) and back.version == 1
+    assert run("retrain", retrain) == 3, "a model that was rolled back is not released by the loop"
     live = champion(kept, "shop")
     assert live and live.version == 1
     told = status(load_project(root), kept)
-    assert told.last and "version 2 was rolled back at " in told.last.note
+    assert told.last and "version 2 was taken back at " in told.last.note
     assert run("release", ["shop@2", "--project", str(root), "--json"]) == 0
     kept.ledger.close()
 

@@ -31,7 +31,7 @@ from keepfit.packages.load import load
 from keepfit.packages.sign import opened
 from keepfit.packages.unpack import unpack
 from keepfit.project import home, load_project
-from keepfit.releases.release import release
+from keepfit.releases.release import record_release
 from keepfit.reproduction import reproduce as module
 from keepfit.reproduction.proof import ENVELOPE_TYPE, Proof
 from keepfit.reproduction.reproduce import reproduce
@@ -138,7 +138,7 @@ def predicted(place: Home, name: str, package: str, live: str, *, wrong: float =
 def test_package_release_and_prediction_lead_to_the_same_run(tmp_path: Path, shops: Shops) -> None:
     place, model = shops.open(tmp_path, "lightgbm")
     package = steps.package(place, model)
-    live = release(place, "shop", package, reason="first")
+    live = record_release(place, "shop", package.refs, package.body["version"], "first", None)
     for reference in (package.id, live.id, "champion"):
         proof, _ = reproduce(place, "shop", reference)
         assert proof.equal and proof.run == model.run
@@ -153,7 +153,7 @@ def test_package_release_and_prediction_lead_to_the_same_run(tmp_path: Path, sho
 def test_an_answer_that_was_another_is_told(tmp_path: Path, shops: Shops) -> None:
     place, model = shops.open(tmp_path, "linear")
     package = steps.package(place, model)
-    live = release(place, "shop", package, reason="first")
+    live = record_release(place, "shop", package.refs, package.body["version"], "first", None)
     asked = predicted(place, "shop", package.refs["package"], live.id, wrong=1e-16)
     proof, _ = reproduce(place, "shop", asked)
     assert not proof.equal and proof.difference.startswith("prediction p-asked: ")

@@ -36,12 +36,12 @@ from serving_kit import (
 )
 
 from keepfit.datasets.dataset import Column
-from keepfit.monitoring.watch import labelled
 from keepfit.serving.dialects.arrow import TYPE as ARROW
 from keepfit.serving.dialects.ipc import batches
 from keepfit.serving.gateway import Running
 from keepfit.serving.signature import Signature
 from keepfit.serving.tables import table as unpacked
+from keepfit.serving.truth import labelled
 from keepfit.serving.wire import Packer, Table
 
 CSV = "text/csv"

@@ -29,7 +29,7 @@ def run(options: Namespace) -> Report:
     tick(project, home, show, until=lambda state: state.trigger is None)
     ended = find_trigger(home, trigger.id)
     progress.clear()
-    code = {"released": 0, "unchanged": 0, "waiting": 0, "failed": 1}.get(ended.ending or "", 3)
+    code = {"released": 0, "rolling out": 0, "unchanged": 0, "waiting": 0, "failed": 1}.get(ended.ending or "", 3)
     return Report(ended, f"{ended.ending}: {ended.note}{_metrics(home, ended)}", code)
 
 

@@ -7,7 +7,7 @@ from argparse import ArgumentParser, Namespace
 from keepfit.cli.opening import open_anyway
 from keepfit.cli.release import told
 from keepfit.cli.report import Report
-from keepfit.releases.release import rollback
+from keepfit.releases.rollback import rollback
 
 
 def arguments(parser: ArgumentParser) -> None:

@@ -26,6 +26,10 @@ def screen(status: Status) -> str:
     lines = [f"{status.project}   {iso(status.now)}", ""]
     live = status.live
     lines.append(_line("in production", f"{live} since {iso(live.time)}: {live.reason}" if live else "nothing"))
+    if status.rollout:
+        rollout = status.rollout
+        lines.append(_line("rolling out", f"{rollout} since {iso(rollout.begun)}: {rollout.reason}"))
+        lines.append(_line("", status.waits))
     lines.append(_line("endpoint", status.endpoint or "not running: keepfit up"))
     lines += _block("doing", _doing(status))
     alerts = [f"{a.severity} since {iso(a.since)}: {a.text}" for a in status.alerts]

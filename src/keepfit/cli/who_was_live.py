@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
+import msgspec
+
 from keepfit.cli.opening import open_anyway
 from keepfit.cli.report import Report
 from keepfit.core.clocks import instant, iso
-from keepfit.releases.release import who_was_live
+from keepfit.releases.timeline import live_at
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -17,8 +19,15 @@ def arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> Report:
     project, home = open_anyway(options.project)
     at = instant(options.at) if options.at else home.clock.now()
-    found = who_was_live(home, project.name, at)
+    found = live_at(home, project.name, at)
     if found is None:
         return Report(None, f"nothing was in production at {iso(at)}", 3)
-    lines = [f"{found}  since {iso(found.time)}", f"  release  {found.id}", f"  model    {found.model}"]
-    return Report(found, "\n".join([*lines, f"  reason   {found.reason}"]))
+    live, rollout = found.release, found.rollout
+    lines = [f"{live}  since {iso(live.time)}" + (f", {found.share:.4g} of the requests" if found.share < 1 else "")]
+    lines += [f"  release  {live.id}", f"  model    {live.model}", f"  reason   {live.reason}"]
+    if rollout:
+        way = f"{rollout.share:.4g} of the requests" if rollout.share else "in shadow, answering nobody"
+        lines += ["", f"{rollout}  since {iso(rollout.time)}, {way}"]
+        lines += [f"  rollout  {rollout.id}", f"  model    {rollout.model}", f"  reason   {rollout.reason}"]
+    value = msgspec.to_builtins(live) | {"share": found.share, "rollout": rollout}
+    return Report(value, "\n".join(lines))

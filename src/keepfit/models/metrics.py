@@ -7,6 +7,7 @@ regression; a prediction is a probability, a row of probabilities, or a value.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,22 @@ def measure(metric: Metric, truth: Array, prediction: Array, blocks: Blocks | No
 def metrics(task: Task, truth: Array, prediction: Array) -> dict[Metric, float]:
     """All metrics of the task; NaN where one is undefined (an AUC with one class)."""
     return {metric: measure(metric, truth, prediction)(None) for metric in METRICS[task]}
+
+
+def losses(task: Task, truth: NDArray[Any], prediction: NDArray[Any], scale: float = 1.0) -> Array:
+    """What each row's prediction is wrong by, from 0 to 1, so that single rows can be bet on.
+
+    Squared error of a probability (Brier), 1 for a wrong level (both given by name), or the absolute error in parts
+    of `scale`, of which no more than 1 counts.
+    """
+    found: Array
+    if task == "binary":
+        found = (truth - prediction) ** 2
+    elif task == "multiclass":
+        found = (truth != prediction).astype(np.float64)
+    else:
+        found = np.minimum(np.abs(truth - prediction) / scale, 1.0)
+    return found
 
 
 def count(blocks: Blocks) -> int:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
-SymptomKind = Literal["performance", "drift", "data", "freshness", "change", "retraining"]
+SymptomKind = Literal["performance", "drift", "data", "freshness", "change", "retraining", "release"]
 Severity = Literal["page", "digest"]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import msgspec
 import polars as pl
@@ -26,8 +25,8 @@ from keepfit.objects import read
 from keepfit.releases.release import Release
 from keepfit.runs.run import find_run
 from keepfit.serving.journal import journals
-from keepfit.serving.log import input_column, read_log, windows_of
-from keepfit.serving.records import Records
+from keepfit.serving.log import input_column, windows_of
+from keepfit.serving.truth import labelled
 
 
 class Window(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,20 +116,6 @@ def watch(
         symptoms=[*_performance(recent, live), *_drift(drifted), *freshness(home, datasets)],
     )
     return _record(home, name, found)
-
-
-def labelled(folder: Path, since: datetime, until: datetime) -> pl.DataFrame:
-    """The predictions for events in `[since, until)`, with the column `label` where the truth has come in."""
-    rows = read_log(folder / "serving" / "log", since, until)
-    with Records(folder / "serving" / "records.db") as records:
-        labels = records.labels_of(rows["id"].to_list())
-        known = [labels.get(id) for id in rows["id"]]
-        for column in records.key_columns():
-            if (name := input_column(column)) in rows.columns:
-                keys = rows[name].cast(pl.String).to_list()
-                by_key = records.labels_by(column, [key for key in keys if key is not None])
-                known = [by_key.get(key) if label is None else label for label, key in zip(known, keys, strict=True)]
-    return rows.with_columns(pl.Series("label", known, strict=False))
 
 
 def inputs_of(rows: pl.DataFrame, main: Dataset, *more: str) -> pl.DataFrame:

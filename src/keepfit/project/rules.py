@@ -19,6 +19,7 @@ from keepfit.project.columns import column_rules, span
 from keepfit.project.project import TASKS
 from keepfit.project.references import reference_rules
 from keepfit.project.sections import Problem
+from keepfit.releases.settings import ReleaseSettings, read_stage
 from keepfit.retraining.settings import RetrainSettings
 from keepfit.runs.training import TrainSettings
 from keepfit.serving.settings import ServeSettings
@@ -43,6 +44,8 @@ def rules(root: Path, parts: dict[str, Any]) -> Iterator[Problem]:
         yield from _train_rules(parts["train"], main)
     if "check" in parts:
         yield from _check_rules(root, parts["check"], main)
+    if "release" in parts:
+        yield from _release_rules(parts["release"], main)
     if "serve" in parts:
         yield from _serve_rules(parts["serve"], main)
     if "watch" in parts:
@@ -119,6 +122,29 @@ def _metric_rules(section: CheckSettings | SliceRequirement, task: Task | None, 
         if requirement.better_than not in (None, "base rate"):
             problem = f"`better_than` cannot be `{requirement.better_than}`"
             yield Problem(problem, (*here, "better_than"), 'write better_than = "base rate"')
+
+
+def _release_rules(release: ReleaseSettings, main: Dataset | None) -> Iterator[Problem]:
+    share = -1.0
+    for i, text in enumerate(release.stages):
+        key: Key = ("release", "stages", i)
+        try:
+            stage = read_stage(text)
+        except UsageError as problem:
+            yield Problem(problem.message, key, problem.hint)
+            continue
+        if stage.share < share or stage.share == share == 0:
+            yield Problem(f"`{text}` comes after a stage that asks no less of the version", key, "put it further up")
+        share = stage.share
+    yield from span(release.blocks, ("release", "blocks"))[1]
+    if release.key is not None and main and release.key not in main.inputs:
+        hint = did_you_mean(release.key, main.inputs)
+        yield Problem(f"`{release.key}` is not an input of `{main.name}`", ("release", "key"), hint)
+    wanted, here = release.approved_by, ("release", "approvals")
+    if wanted.count < 0:
+        yield Problem(f"`{wanted.count}` people cannot approve", here)
+    elif wanted.by and len({name.partition(":")[0] for name in wanted.by}) < wanted.count:
+        yield Problem(f"{len(wanted.by)} people cannot give {wanted.count} approvals", here, "name more in `by`")
 
 
 def _serve_rules(serve: ServeSettings, main: Dataset | None) -> Iterator[Problem]:

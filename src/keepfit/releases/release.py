@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import msgspec
@@ -9,7 +10,7 @@ import msgspec
 from keepfit.core.errors import NameMoved, NotFound, Refused
 from keepfit.home import Home
 from keepfit.ledger import Fact, Move, Query, fact
-from keepfit.serving.endpoint import prove, sync
+from keepfit.serving.endpoint import prove
 
 
 class Release(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,6 +26,7 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
     package: str
     """Object digest of the archive."""
     previous: str | None
+    """Id of the release whose package answers while this one's cannot; never one that was taken back."""
     actor: str
     rejected: str | None = None
     """Of a rollback: id of the model version that was taken back."""
@@ -33,44 +35,29 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.model_name}@{self.version}"
 
 
-def release(home: Home, name: str, package: Fact, *, reason: str) -> Release:
-    """Put a package into production; the release that is live already is given back unchanged.
+class Rejection(msgspec.Struct, frozen=True, kw_only=True):
+    """That a model version was taken back: when, by whom and why."""
 
-    A running endpoint first loads the package beside the champion and lets it prove itself;
-    Refused is raised, and nothing has changed, when it does not. Only then is the release a fact,
-    and the endpoint exchanges one for the other.
-    """
-    before = champion(home, name)
-    if before and before.package == package.refs["package"]:
-        return before
-    version = package.body["version"]
-    if refused := prove(home, package.refs["package"], version):
+    time: datetime
+    actor: str
+    reason: str
+
+
+def refuse_unproven(home: Home, name: str, package: str, version: int) -> None:
+    """Have the running endpoint load a package and let it prove itself; Refused when it will not do."""
+    if refused := prove(home, package, version):
         raise Refused(f"{name}@{version} was not released: the endpoint refused it: {refused}", hint="keepfit check")
-    made = _append(home, name, package.refs, version, reason, before)
-    sync(home)
-    return made
 
 
-def rollback(home: Home, name: str, *, reason: str) -> Release:
-    """Put the newest earlier champion back that was not itself taken back since; NotFound when there is none."""
-    now = champion(home, name)
-    barred = {*rejected(home, name), now.model if now else None}
-    previous = next((r for r in list_releases(home, name) if r.model not in barred), None)
-    if now is None or previous is None:
-        raise NotFound(f"`{name}` has no earlier release to go back to", hint="keepfit status")
-    made = _append(home, name, _refs(previous), previous.version, reason, now, taken_back=now.model)
-    sync(home)
-    return made
-
-
-def rejected(home: Home, name: str) -> dict[str, Release]:
-    """Model versions that were taken back by a rollback and not released by a person since -> the rollback."""
-    found: dict[str, Release] = {}
-    for release in reversed(list_releases(home, name)):
-        if release.rejected:
-            found[release.rejected] = release
-        else:
-            found.pop(release.model, None)
+def rejected(home: Home, name: str) -> dict[str, Rejection]:
+    """Model versions that were taken back, and not released or rolled out by a person since."""
+    found: dict[str, Rejection] = {}
+    for made in reversed(home.ledger.find(Query(subject=f"release/{name}", limit=100_000))):
+        if model := made.refs.get("rejected"):
+            reason = made.body.get("note") or made.body["reason"]
+            found[model] = Rejection(time=made.time, actor=made.actor, reason=reason)
+        elif made.kind in ("release", "rollout"):
+            found.pop(made.refs["model"], None)
     return found
 
 
@@ -101,6 +88,45 @@ def who_was_live(home: Home, name: str, at: datetime) -> Release | None:
     return _release(found[0]) if found else None
 
 
+def record_release(
+    home: Home,
+    name: str,
+    refs: dict[str, str],
+    version: int,
+    reason: str,
+    before: Release | None,
+    *,
+    beside: Sequence[tuple[Fact, Move]] = (),
+) -> Release:
+    """A package in production in place of `before`, with the facts and moves `beside` it: all at once or nothing.
+
+    Raises Refused when something else has been released meanwhile.
+    """
+    kept = {role: refs[role] for role in ("package", "model")}
+    return _append(home, name, kept, version, reason, before, previous=before, beside=beside)
+
+
+def earlier(home: Home, name: str) -> list[Release]:
+    """Whom a rollback can go back to: the earlier releases of versions that were not taken back, newest first."""
+    now = champion(home, name)
+    barred = {*rejected(home, name), now.model if now else None}
+    return [r for r in list_releases(home, name) if r.model not in barred]
+
+
+def take_back(home: Home, live: Release, *, reason: str) -> Release:
+    """The newest of the earlier releases in place of `live`.
+
+    Raises NotFound when there is none, and Refused when another has taken its place already.
+    """
+    good = earlier(home, live.model_name)
+    if not good:
+        raise NotFound(f"`{live.model_name}` has no earlier release to go back to", hint="keepfit status")
+    back = good[0]
+    previous = next((r for r in good if r.model != back.model), None)
+    refs = {"package": back.package, "model": back.model, "rejected": live.model}
+    return _append(home, live.model_name, refs, back.version, reason, live, previous=previous)
+
+
 def _append(
     home: Home,
     name: str,
@@ -109,28 +135,25 @@ def _append(
     reason: str,
     before: Release | None,
     *,
-    taken_back: str | None = None,
+    previous: Release | None,
+    beside: Sequence[tuple[Fact, Move]] = (),
 ) -> Release:
-    subject = f"release/{name}"
-    kept = {k: refs[k] for k in ("package", "model")}
+    subject, held = f"release/{name}", before.id if before else None
     made = fact(
         "release",
         subject,
         time=home.clock.now(),
-        key=[subject, kept, before.id if before else None],
+        key=[subject, {role: refs[role] for role in ("package", "model")}, held],
         actor=home.actor,
         body={"version": version, "reason": reason},
-        refs=kept | ({"previous": before.id} if before else {}) | ({"rejected": taken_back} if taken_back else {}),
+        refs=refs | ({"previous": previous.id} if previous else {}),
         attributes={"version": version},
     )
+    moves = [Move(subject, held, made.id), *(move for _, move in beside)]
     try:
-        return _release(home.ledger.append([made], [Move(subject, before.id if before else None, made.id)])[0])
+        return _release(home.ledger.append([made, *(fact for fact, _ in beside)], moves)[0])
     except NameMoved as problem:
         raise Refused(f"`{name}` was released by someone else in the meantime", hint="keepfit status") from problem
-
-
-def _refs(release: Release) -> dict[str, str]:
-    return {"package": release.package, "model": release.model}
 
 
 def _release(found: Fact) -> Release:

@@ -13,7 +13,7 @@ from keepfit.home import Home
 from keepfit.ledger import Fact, Move, Query, fact
 from keepfit.ledger.fact import fact_id
 
-Ending = Literal["released", "refused", "failed", "waiting", "unchanged"]
+Ending = Literal["released", "rolling out", "refused", "failed", "waiting", "barred", "unchanged"]
 
 
 class Trigger(msgspec.Struct, frozen=True, kw_only=True):

@@ -31,6 +31,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Object digest of the uncommitted changes in the project's folder, as a patch without binary content."""
     cut: bool = False
     """Whether the patch was too large to be kept whole."""
+    author: list[str] = []
+    """Who made the commit: name, address, and the address up to its `@`."""
 
 
 def snapshot(objects: Objects, root: Path, files: Iterable[str]) -> Snapshot | None:
@@ -52,7 +54,14 @@ def snapshot(objects: Objects, root: Path, files: Iterable[str]) -> Snapshot | N
         dirty=any(not line.startswith("#") for line in lines),
         diff=objects.put(patch) if patch else "",
         cut=cut,
+        author=_author(root),
     )
+
+
+def _author(root: Path) -> list[str]:
+    told, _ = _git(root, "show", "--no-patch", "--no-show-signature", "--format=%an%n%ae", "HEAD")
+    names = told.decode("utf-8", "replace").splitlines()
+    return list(dict.fromkeys([*names, *(name.partition("@")[0] for name in names if "@" in name)]))
 
 
 def _git(root: Path, *words: str) -> tuple[bytes, bool]:

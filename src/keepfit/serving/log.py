@@ -133,8 +133,17 @@ class Log:
             self._wake.clear()
 
 
-def read_log(folder: Path, since: datetime | None = None, until: datetime | None = None) -> pl.DataFrame:
+def read_log(
+    folder: Path,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    *,
+    where: pl.Expr | bool = True,
+    most: int | None = None,
+) -> pl.DataFrame:
     """The logged predictions with `since <= event_time < until`, by time of answer; an id that came twice counts once.
+
+    `where` speaks of the log's own columns; with `most`, only so many rows, the oldest, are read.
 
     Columns are those of OWN, the inputs, `prediction`, and for multiclass models `probabilities`
     (in the order of the levels). Only files whose names fit the times are opened. What a running
@@ -145,13 +154,29 @@ def read_log(folder: Path, since: datetime | None = None, until: datetime | None
     for _ in range(10):
         try:
             picked = [s.path for s in segments(folder) if s.since <= high and s.until >= low]
-            tables = [pl.read_parquet(path, glob=False) for path in picked]
+            time = pl.col("event_time")
+            inside = (time >= low) & (time < high if until else True) & where
+            tables, read = [], 0
+            for path in picked:
+                if most is not None and read >= most:
+                    break
+                tables.append(pl.scan_parquet(path, glob=False).filter(inside).collect())
+                read += tables[-1].height
         except FileNotFoundError:
             continue  # merged into another segment meanwhile
-        time = pl.col("event_time")
-        inside = (time >= low) & (time < high if until else True)
-        rows = together([_routed(t.filter(inside)) for t in tables]) if tables else _NONE
+        rows = together([_routed(t) for t in tables]) if tables else _NONE
         return rows.sort("time", maintain_order=True).unique("id", keep="last", maintain_order=True)
+    raise StoreError("the prediction log changes faster than it can be read", where=str(folder))
+
+
+def count_log(folder: Path, where: pl.Expr) -> int:
+    """How many logged predictions there are for which a condition on the log's own columns holds."""
+    for _ in range(10):
+        try:
+            found = [pl.scan_parquet(s.path, glob=False).filter(where).select(pl.len()) for s in segments(folder)]
+            return sum(counted.collect().item() for counted in found)
+        except FileNotFoundError:
+            continue  # merged into another segment meanwhile
     raise StoreError("the prediction log changes faster than it can be read", where=str(folder))
 
 

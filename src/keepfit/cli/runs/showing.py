@@ -15,6 +15,8 @@ from keepfit.core.digests import digest_value, short
 from keepfit.home import Home
 from keepfit.models.spec import VALIDATION
 from keepfit.models.task import ALL_METRICS
+from keepfit.runs.compare import Comparison
+from keepfit.runs.report import with_difference
 from keepfit.runs.run import Run, find_run
 from keepfit.runs.spark import figure
 
@@ -88,6 +90,21 @@ def listed(runs: Sequence[Run], main: str) -> str:
     text = table(head, rows, right=range(3, 3 + len(metrics) + len(parameters)))
     width = shutil.get_terminal_size().columns
     return "\n".join(line[:width] for line in text.splitlines()) if sys.stdout.isatty() else text
+
+
+def side_by_side(found: Comparison, names: Sequence[str]) -> str:
+    """Parameters and metrics under these names of the runs, and what else each has that the first has not."""
+    parameters, metrics = found.parameters, found.metrics
+    told = [(row, [figure(value) for value in row.values]) for row in parameters]
+    told += [(row, with_difference(row)) for row in metrics]
+    rows = [(("* " if row.differs else "  ") + row.name, *values) for row, values in told]
+    parts = [table(("", *names), rows)]
+    for name, other in zip(names[1:], found.others, strict=True):
+        lines = [*block("data", other.data or ["the same"])]
+        lines += block("environment", other.environment or ["the same"])
+        lines += block("code", ["the same"] if not other.code else [])
+        parts.append("\n".join([f"{name} beside {names[0]}", *lines]) + ("\n" + other.code).rstrip())
+    return "\n\n".join(parts)
 
 
 def block(title: str, lines: Sequence[str]) -> list[str]:

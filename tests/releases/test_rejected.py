@@ -9,9 +9,10 @@ import pytest
 from keepfit.core.errors import NotFound
 from keepfit.engines import Here
 from keepfit.home import Home
-from keepfit.ledger import Fact, fact, open_ledger
+from keepfit.ledger import open_ledger
 from keepfit.objects import open_objects
-from keepfit.releases.release import champion, rejected, release, rollback
+from keepfit.releases.release import Release, champion, record_release, rejected
+from keepfit.releases.rollback import rollback
 
 
 @pytest.fixture
@@ -21,9 +22,9 @@ def home(tmp_path: Path) -> Home:
     return Home(root=tmp_path, ledger=ledger, objects=objects, engine=Here(), actor="ana")
 
 
-def package(home: Home, version: int) -> Fact:
+def release(home: Home, version: int) -> Release:
     refs = {"package": f"package-{version}", "model": f"model-{version}"}
-    return fact("package", "model/m", time=home.clock.now(), key=version, body={"version": version}, refs=refs)
+    return record_release(home, "m", refs, version, "better", champion(home, "m"))
 
 
 def versions(home: Home) -> int | None:
@@ -33,23 +34,32 @@ def versions(home: Home) -> int | None:
 
 def test_what_was_rejected_is_told_until_a_person_releases_it(home: Home) -> None:
     for version in (1, 2):
-        release(home, "m", package(home, version), reason="better")
+        release(home, version)
     assert rejected(home, "m") == {}
     rollback(home, "m", reason="late flights missed")
     (back,) = rejected(home, "m").items()
-    assert (back[0], back[1].version, back[1].actor, back[1].reason) == ("model-2", 1, "ana", "late flights missed")
-    release(home, "m", package(home, 2), reason="by hand")
+    assert (back[0], back[1].actor, back[1].reason) == ("model-2", "ana", "late flights missed")
+    release(home, 2)
     assert (versions(home), rejected(home, "m")) == (2, {})
 
 
 def test_rolling_back_again_goes_further_back_and_never_to_what_was_rejected(home: Home) -> None:
     for version in (1, 2, 3):
-        release(home, "m", package(home, version), reason="better")
+        release(home, version)
     assert [rollback(home, "m", reason="no").version for _ in range(2)] == [2, 1]
     with pytest.raises(NotFound, match="no earlier release"):
         rollback(home, "m", reason="no")
-    release(home, "m", package(home, 4), reason="better")
+    release(home, 4)
     assert rollback(home, "m", reason="no").version == 1
-    release(home, "m", package(home, 3), reason="by hand")
-    release(home, "m", package(home, 5), reason="better")
+    release(home, 3)
+    release(home, 5)
     assert rollback(home, "m", reason="no").version == 3
+
+
+def test_who_stands_in_was_never_taken_back(home: Home) -> None:
+    kept = [release(home, version) for version in (1, 2, 3)]
+    assert [r.previous for r in kept] == [None, kept[0].id, kept[1].id]
+    back = rollback(home, "m", reason="no")
+    assert isinstance(back, Release)
+    assert (back.version, back.previous) == (2, kept[0].id), "not the version that was just taken back"
+    assert release(home, 4).previous == back.id
