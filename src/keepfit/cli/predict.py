@@ -13,7 +13,7 @@ from keepfit.cli.report import Report, table
 from keepfit.cli.target import refuse_target
 from keepfit.core.errors import UsageError
 from keepfit.core.files import write_file
-from keepfit.predicting import INPUT, predict_file
+from keepfit.predicting.file import INPUT, predict_file
 
 SHOWN = 20
 INPUTS = 5
