@@ -25,7 +25,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_same_bits_from_the_endpoint_in_process_and_for_files(project: Path, tmp_path: Path) -> None:
+def test_every_way_gives_the_same_bits(project: Path, tmp_path: Path) -> None:
     parcels = pl.read_parquet(project / "data" / "parcels.parquet").tail(ASKED)
     rows = parcels.drop("late")
     rows.write_parquet(tmp_path / "rows.parquet")
@@ -49,3 +49,8 @@ def test_the_same_bits_from_the_endpoint_in_process_and_for_files(project: Path,
     for name in ("rows.parquet", "rows.csv"):
         shown: list[dict[str, Any]] = keepfit("predict", str(tmp_path / name), "--json", cwd=project)
         assert [one["prediction"] for one in shown] == inside
+        keepfit("predict", "--batch", str(tmp_path / name), str(tmp_path / "out.parquet"), cwd=project)
+        assert pl.read_parquet(tmp_path / "out.parquet")["prediction"].to_list() == inside
+
+    chain = keepfit("why", str(tmp_path / "out.parquet"), cwd=project)
+    assert all(word in chain for word in ("batch-", "parcel@1", "parcels.py"))

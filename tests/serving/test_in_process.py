@@ -158,7 +158,7 @@ def test_names_stand_for_versions(home: Home, tmp_path: Path) -> None:
     assert caught.value.hint == "did you mean `toy`?"
     with pytest.raises(NotFound, match="no model `challenger`"):
         keepfit.load("toy@challenger", project=home.root)
-    with pytest.raises(ProjectError, match="no `keepfit.toml`"):
+    with pytest.raises(ProjectError, match=r"no `keepfit\.toml`"):
         keepfit.load("toy", project="/")
 
 

@@ -16,15 +16,14 @@ from keepfit.datasets.read import collect, find_files, known_at, places, read_fi
 from keepfit.features.join import align
 from keepfit.home import Home
 from keepfit.packages.load import load
-from keepfit.packages.package import Manifest
-from keepfit.predicting.packaged import packaged
+from keepfit.predicting.packaged import CHAMPION, packaged
 
 INPUT = " (input)"
 """What the name of an input gets when an answer has the same, as in the prediction log."""
 
 
-def predict_file(home: Home, name: str, file: Path) -> pl.DataFrame:
-    """The rows of a Parquet or CSV file with the champion's answers beside them.
+def predict_file(home: Home, name: str, file: Path, *, model: str = CHAMPION) -> pl.DataFrame:
+    """The rows of a Parquet or CSV file with the answers of the champion, or another model, beside them.
 
     A `prediction` column is added: the probability of the positive class, the value, or the
     most likely level with a `probability of <level>` column for each; an input of such a name
@@ -32,7 +31,7 @@ def predict_file(home: Home, name: str, file: Path) -> pl.DataFrame:
     when nothing is in production, DataError for a file that does not hold what the model needs,
     ContractBroken for rows that the endpoint would not take.
     """
-    found = packaged(home, name, name)
+    found = packaged(home, name, model)
     manifest = found.manifest
     if not file.is_file():
         raise NotFound(f"there is no file `{file}`", hint="keepfit predict rows.csv --out predicted.csv")
@@ -44,8 +43,8 @@ def predict_file(home: Home, name: str, file: Path) -> pl.DataFrame:
         [(replace(asked, columns=row_contract(asked.columns)), rows)],
         lambda _, numbers: places(read_files([file], asked, placed=True), [file], numbers),
     )
-    sides = {s.name: align(rows, manifest.event_time, s, _known(home, s)) for s in manifest.sides}
-    answers = _answers(load(found.folder).predict(rows, sides), manifest)
+    sides = {s.name: align(rows, manifest.event_time, s, known_rows(home, s)) for s in manifest.sides}
+    answers = answers_of(load(found.folder).predict(rows, sides), manifest.levels)
     taken = {a.name: f"{a.name}{INPUT}" for a in answers if a.name in rows.columns}
     return rows.rename(taken).with_columns(answers)
 
@@ -65,14 +64,16 @@ def row_contract(columns: Mapping[str, Column]) -> dict[str, Column]:
     }
 
 
-def _known(home: Home, side: Dataset) -> pl.DataFrame:
+def known_rows(home: Home, side: Dataset) -> pl.DataFrame:
+    """The rows of a side dataset's files that are known now."""
     frame = read_files(find_files(home.root, side), side)
     return collect(known_at(frame, side, home.clock.now()), side)
 
 
-def _answers(prediction: np.ndarray, manifest: Manifest) -> list[pl.Series]:
-    if manifest.levels is None:
+def answers_of(prediction: np.ndarray, levels: list[str] | None) -> list[pl.Series]:
+    """The columns that answers have beside their rows."""
+    if levels is None:
         return [pl.Series("prediction", prediction)]
-    best = [manifest.levels[i] for i in prediction.argmax(axis=1)]
-    each = [pl.Series(f"probability of {level}", prediction[:, i]) for i, level in enumerate(manifest.levels)]
-    return [pl.Series("prediction", best), *each]
+    best = [levels[i] for i in prediction.argmax(axis=1)]
+    each = [pl.Series(f"probability of {level}", prediction[:, i]) for i, level in enumerate(levels)]
+    return [pl.Series("prediction", best, dtype=pl.String), *each]
