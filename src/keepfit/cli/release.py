@@ -7,6 +7,7 @@ from argparse import ArgumentParser, Namespace
 import msgspec
 
 from keepfit import steps
+from keepfit.cli import deploying
 from keepfit.cli.opening import open_project
 from keepfit.cli.report import Progress, Report
 from keepfit.home import Home
@@ -17,10 +18,13 @@ from keepfit.serving.endpoint import sync
 
 def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("model", nargs="?", default="challenger", help="delay@3, challenger or an id")
+    deploying.arguments(parser)
     parser.add_argument("--reason", default="released by hand", help="why, for the record")
 
 
 def run(options: Namespace) -> Report:
+    if options.target:
+        return deploying.deploy(options)
     project, home = open_project(options.project)
     model = find_model(home, project.name, options.model)
     progress = Progress()
