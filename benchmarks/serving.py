@@ -129,7 +129,7 @@ def main() -> None:
     names = [f"f{i}" for i in range(FEATURES)]
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        _write(root, names, values)
+        write_project(root, names, values)
         rows = pl.DataFrame(values[:ROWS], names)
         with _skeleton() as bare:
             floor = {load.title: _measure(bare, load) for load in _loads(rows)}
@@ -202,7 +202,7 @@ def _model(root: Path, values: np.ndarray) -> dict[int, float]:
     )
     np.save(root / "x.npy", values)
     command = [sys.executable, "-c", code, str(root / "model.pickle"), str(root / "x.npy")]
-    run = {n: subprocess.run([*command, str(n)], env=_one_thread(), capture_output=True, check=True) for n in (1, ROWS)}
+    run = {n: subprocess.run([*command, str(n)], env=one_thread(), capture_output=True, check=True) for n in (1, ROWS)}
     return {n: float(done.stdout) for n, done in run.items()}
 
 
@@ -256,7 +256,7 @@ def _beside_mlserver(root: Path, rows: pl.DataFrame, ours: dict[str, Figure]) ->
             _print(f"MLServer {title}", theirs, f"{ratios}, p50 / {theirs.median / mine.median:.1f}")
 
 
-def _write(root: Path, names: list[str], values: np.ndarray) -> None:
+def write_project(root: Path, names: list[str], values: np.ndarray) -> None:
     label = values[:, 0] + values[:, 1] * values[:, 2] > 0
     pl.DataFrame(values, names).with_columns(label=pl.Series(label)).write_parquet(root / "rows.parquet")
     columns = "\n".join(f'{name} = {{ type = "number" }}' for name in names)
@@ -269,7 +269,7 @@ def _write(root: Path, names: list[str], values: np.ndarray) -> None:
 @contextlib.contextmanager
 def _pinned(command: list[str], cwd: Path, stdout: int | None = None) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen(
-        ["taskset", "-c", str(SERVER), *command], cwd=cwd, env=_one_thread(), stdout=stdout, stderr=subprocess.DEVNULL
+        ["taskset", "-c", str(SERVER), *command], cwd=cwd, env=one_thread(), stdout=stdout, stderr=subprocess.DEVNULL
     )
     try:
         yield process
@@ -278,7 +278,7 @@ def _pinned(command: list[str], cwd: Path, stdout: int | None = None) -> Iterato
         process.wait(30)
 
 
-def _one_thread() -> dict[str, str]:
+def one_thread() -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"}
 
 

@@ -89,11 +89,20 @@ def _run(fact: Fact) -> str:
     return f"{step}{'' if state == 'done' else ' ' + state} in {body['seconds']:.1f} s{told}"
 
 
+def _batch(fact: Fact) -> str:
+    body = fact.body
+    first, *more = body["from"]
+    several = f" and {len(more):,} more files" if more else ""
+    refused = f", {body['refused']:,} refused" if body["refused"] else ""
+    return f"version {body['version']}: {body['rows']:,} rows of {first}{several} -> {body['to']}{refused}"
+
+
 _TEXTS: dict[str, Callable[[Fact], str]] = {
     "model": _model,
     "verdict": _verdict,
     "window": _window,
     "package": lambda f: f"version {f.body['version']}, {f.body['bytes']:,} bytes",
+    "batch": _batch,
     "release": lambda f: f"version {f.body['version']}: {f.body['reason']}",
     "plan": lambda f: f"version {f.body['version']}: {', '.join(f.body['stages']) or 'at once'}",
     "approval": lambda f: f"version {f.body['version']}, as planned in {f.refs['plan']}",

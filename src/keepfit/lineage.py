@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from keepfit.core.clocks import iso
-from keepfit.core.digests import short
+from keepfit.core.digests import digest_file, short
 from keepfit.core.errors import NotFound
 from keepfit.datasets.version import find_version
 from keepfit.home import Home
-from keepfit.ledger import Fact
+from keepfit.ledger import Fact, Query, Where
 from keepfit.models.model import find_model, summary_of
 from keepfit.project import Project
 from keepfit.runs.environment import read_environment
@@ -31,9 +32,11 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
 def why(project: Project, home: Home, reference: str) -> list[Link]:
     """The chain from a prediction id, release, package, model (`delay@3`, `champion`) or run back to its sources.
 
+    Also from a file that a batch wrote, by what is in it.
+
     Raises NotFound when nothing goes by that name.
     """
-    found = home.ledger.get(reference)
+    found = home.ledger.get(reference) or _batch_of(home, Path(reference))
     if found is None:
         prediction = find_prediction(home.folder / "serving" / "log", reference)
         if prediction:
@@ -48,6 +51,14 @@ def why(project: Project, home: Home, reference: str) -> list[Link]:
         first = [] if found.kind == "model" else [_plain(found)]
         return [*first, *_model(project, home, found.id if found.kind == "model" else found.refs["model"])]
     return [_plain(found)]
+
+
+def _batch_of(home: Home, file: Path) -> Fact | None:
+    """The batch whose output has the content of this file."""
+    if not file.is_file():
+        return None
+    written = Where("output", "=", digest_file(file))
+    return next(iter(home.ledger.find(Query(kind="batch", where=(written,), limit=1))), None)
 
 
 def _prediction(row: dict[str, Any]) -> Link:

@@ -13,7 +13,7 @@ from keepfit.cli.run import run
 from keepfit.core.errors import ContractBroken, DataError, NotFound
 from keepfit.infra.scaffold import scaffold
 from keepfit.models.model import find_model
-from keepfit.predicting import predict_file
+from keepfit.predicting.file import predict_file
 from keepfit.project import home, load_project
 
 NAMES = ['a "quoted" name', "prediction", "plan"]

@@ -29,7 +29,9 @@ VERBS = {
     "releases": Verb("who released, rolled out, approved or took back what, when and why", "keepfit releases"),
     "serve": Verb("answer predictions over HTTP", "keepfit serve --port 8080"),
     "bench": Verb("how fast it answers under load, and whether rightly", "keepfit bench --rate 500 --seconds 10"),
-    "predict": Verb("predict the rows of a file with the champion", "keepfit predict new.csv --out predicted.csv"),
+    "predict": Verb(
+        "predict the rows of files, of any size, with the champion", "keepfit predict new.csv --out out.csv"
+    ),
     "watch": Verb("what monitoring saw, window by window, and the open alerts", "keepfit watch --last 14"),
     "retrain": Verb(
         "go once around: train, check, package, release if it is better", "keepfit retrain --reason 'new plane'"

@@ -7,6 +7,7 @@ from argparse import ArgumentParser, Namespace
 import msgspec
 
 from keepfit import steps
+from keepfit.cli import deploying
 from keepfit.cli.opening import open_project
 from keepfit.cli.planning import planned
 from keepfit.cli.report import Progress, Report
@@ -23,10 +24,13 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("model", nargs="?", help="7, delay@7, challenger or an id (default: the plan's, or challenger)")
     parser.add_argument("--plan", metavar="ID", help="do exactly what was planned, or nothing")
     parser.add_argument("--at-once", action="store_true", help="leave out the stages of [release]")
+    deploying.arguments(parser)
     parser.add_argument("--reason", default="released by hand", help="why, for the record")
 
 
 def run(options: Namespace) -> Report:
+    if options.target:
+        return deploying.deploy(options)
     project, home = open_project(options.project)
     progress = Progress()
     plan = _plan(project, home, options, progress)

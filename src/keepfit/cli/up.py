@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -19,9 +20,12 @@ from keepfit.cli.report import Progress, Report
 from keepfit.cli.run import BUG
 from keepfit.core.clocks import duration, instant, iso
 from keepfit.core.errors import KeepfitError
+from keepfit.core.notify import ALIVE, READY, STOPPING, notify, watchdog_seconds
 from keepfit.loop import Action, State, tick
 from keepfit.project import load_leniently
 from keepfit.replay import span
+from keepfit.serving.endpoint import call
+from keepfit.serving.gateway import Running
 from keepfit.serving.gateway import start as start_gateway
 from keepfit.serving.rows import refresh
 
@@ -72,6 +76,8 @@ def _live(options: Namespace) -> Report:
     )
     progress.note(f"{project.name} is served at {running.url}; the token is in .keepfit/token")
     running.keep(progress.note)
+    notify(READY, f"STATUS={project.name} is served at {running.url}")
+    threading.Thread(target=_tell_alive, args=(running,), name="watchdog", daemon=True).start()
     troubles = set[str]()  # what has been told since all was well
     try:
         while not stop.is_set():
@@ -93,8 +99,19 @@ def _live(options: Namespace) -> Report:
                 os.execve(sys.executable, sys.orig_argv, {**os.environ, **running.leave()})
             anew.clear()
     finally:
+        notify(STOPPING)
         running.stop()
     return Report({"stopped": True}, "stopped")
+
+
+def _tell_alive(running: Running) -> None:
+    """Tell a service manager that watches that the endpoint answers, whatever the loop is at."""
+    if seconds := watchdog_seconds():
+        while True:
+            with contextlib.suppress(KeepfitError):
+                call(running.url, running.token, "GET", "/health/live", timeout=seconds / 3)
+                notify(ALIVE)
+            time.sleep(seconds / 3)
 
 
 def _wait(seconds: float, *events: threading.Event) -> None:

@@ -88,6 +88,21 @@ def place_files(files: Iterable[Placing], *, durable: bool = True) -> None:
         _place_batch(batch, durable)
 
 
+def move_files(moves: Mapping[Path, Path]) -> None:
+    """Give durable files, each of them the key, another place on the same disk; StoreError when it refuses."""
+    path = None
+    try:
+        for source, path in moves.items():
+            make_folder(path.parent)
+            os.replace(source, path)
+        for folder in {p.parent for pair in moves.items() for p in pair}:
+            sync_folder(folder)
+    except OSError as problem:
+        if path is None:
+            raise
+        raise _refused(path, problem) from problem
+
+
 def remove_files(paths: Iterable[Path]) -> None:
     """Remove files durably, and the folders that are empty then; StoreError when the disk refuses."""
     folders: set[Path] = set()

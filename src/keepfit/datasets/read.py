@@ -72,12 +72,12 @@ def reading(dataset: Dataset) -> Iterator[None]:
 def places(placed: pl.LazyFrame, files: Sequence[Path], rows: Sequence[int]) -> list[str]:
     """Where rows (counted from 0) of a table that was read as `placed` are, in a person's words."""
     found = placed.select(_FILE, _ROW).collect()[list(rows)].rows()
-    told = {i: _told(files[i], [row for file, row in found if file == i]) for i in {file for file, _ in found}}
+    told = {i: places_in(files[i], [row for file, row in found if file == i]) for i in {file for file, _ in found}}
     several = len(files) > 1
     return [f"{files[i].name}, {told[i][row]}" if several else told[i][row] for i, row in found]
 
 
-def _told(file: Path, rows: Sequence[int]) -> dict[int, str]:
+def places_in(file: Path, rows: Sequence[int]) -> dict[int, str]:
     """Row (from 0) -> the line that an editor shows of a CSV file, the row counted from 1 of another."""
     if file.suffix != ".csv":
         return {row: f"row {row + 1:,}" for row in rows}
@@ -120,12 +120,13 @@ def _read_file(file: Path, dataset: Dataset) -> pl.LazyFrame:
                 where=str(file),
                 hint=did_you_mean(name, schema.names()),
             )
-    casts = {name: _cast(name, schema[name], DTYPES[c.type]) for name, c in dataset.columns.items()}
+    casts = {name: cast(name, schema[name], DTYPES[c.type]) for name, c in dataset.columns.items()}
     _refuse_wrong_types(raw, casts, file, dataset)
     return raw.select(cast.alias(name) for name, cast in casts.items())
 
 
-def _cast(name: str, have: pl.DataType, want: pl.DataType) -> pl.Expr:
+def cast(name: str, have: pl.DataType, want: pl.DataType) -> pl.Expr:
+    """A column of a file in the type it is declared to have; null for what is of none."""
     column = pl.col(name)
     if have == want:
         return column
@@ -175,7 +176,7 @@ def _refuse_wrong_types(raw: pl.LazyFrame, casts: dict[str, pl.Expr], file: Path
     doubtful = {n: c for n, c in casts.items() if text or schema[n] != DTYPES[dataset.columns[n].type]}
     if not doubtful:
         return
-    lost = {n: c.is_null() & pl.col(n).is_not_null() & _not_missing(n, schema[n]) for n, c in doubtful.items()}
+    lost = {n: c.is_null() & pl.col(n).is_not_null() & not_missing(n, schema[n]) for n, c in doubtful.items()}
     last = schema.names()[-1]
     try:
         found = raw.select(*(e.sum().alias(n) for n, e in lost.items()), pl.col(last).null_count().alias(_ROW))
@@ -187,7 +188,7 @@ def _refuse_wrong_types(raw: pl.LazyFrame, casts: dict[str, pl.Expr], file: Path
     for name, count in counts.items():
         if count:
             row, value = raw.select(name).with_row_index(_ROW).filter(lost[name]).head(1).collect().row(0)
-            place = _told(file, [row])[row]
+            place = places_in(file, [row])[row]
             more = f" (and {count - 1:,} more rows are wrong)" if count > 1 else ""
             raise DataError(
                 f"column `{name}` of `{file.name}` is declared {dataset.columns[name].type}, "
@@ -215,7 +216,8 @@ def _broken(file: Path, line: int, what: str) -> DataError:
     return DataError(f"line {line:,} of `{file.name}` {what}", where=f"{file}:{line}", hint="mend the file")
 
 
-def _not_missing(name: str, have: pl.DataType) -> pl.Expr:
+def not_missing(name: str, have: pl.DataType) -> pl.Expr:
+    """Whether a value of a file is no word for a missing one."""
     return ~pl.col(name).is_in(MISSING) if have == pl.String() else pl.lit(True)
 
 

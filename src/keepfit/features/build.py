@@ -41,7 +41,8 @@ _folders: set[str] = set()
 def _forget_other_code(code: Path) -> None:
     """Two models may both call their module `flights`: whoever is loaded now must not get the other's."""
     for folder in _folders - {str(code)}:
-        sys.path.remove(folder)
+        with contextlib.suppress(ValueError):
+            sys.path.remove(folder)
         for name, module in list(sys.modules.items()):
             if (getattr(module, "__file__", None) or "").startswith(folder + os.sep):
                 del sys.modules[name]

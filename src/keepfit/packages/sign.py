@@ -52,13 +52,16 @@ def sign(payload: bytes, key: Path, kind: str = PAYLOAD_TYPE) -> bytes:
     return msgspec.json.encode(_Envelope(kind, base64.b64encode(payload).decode(), signatures))
 
 
-def opened(envelope: bytes, key: Path, kind: str = PAYLOAD_TYPE) -> bytes:
-    """The payload of an envelope of this kind, signed with the key in this file or a trusted one; else PackageError."""
+def opened(envelope: bytes, key: Path, kind: str = PAYLOAD_TYPE, *, trust: str | None = None) -> bytes:
+    """The payload of an envelope of this kind, signed with the key in this file or a trusted one; else PackageError.
+
+    With `trust`, the key with this id is trusted too, this once.
+    """
     held, payload, signature = _read(envelope)
     if held.payload_type != kind:
         raise PackageError(f"the envelope holds a `{held.payload_type}`, not a `{kind}`")
     id = held.signatures[0].keyid
-    public = _public(id, key)
+    public = signer(envelope).public if id == trust else _public(id, key)
     if public is None:
         hint = f"if you know whose key that is: keepfit pull --trust {id}"
         raise PackageError(f"the package is signed with the key `{id}`, which is not trusted here", hint=hint)

@@ -25,12 +25,15 @@ def unpack(home: Home, digest: str, folder: Path) -> Manifest:
     """
     if not folder.exists():
         members, manifest = verified(read(home.objects, digest), home.folder / "key")
-        write_folder(folder, lambda part: _lay_out(members, manifest, part))
+        write_folder(folder, lambda part: lay_out(members, manifest, part))
     return read_manifest(folder)
 
 
-def verified(archive: bytes, key: Path) -> tuple[dict[str, bytes], Manifest]:
-    """The members of an archive and its manifest, when everything about it is right; PackageError otherwise."""
+def verified(archive: bytes, key: Path, *, trust: str | None = None) -> tuple[dict[str, bytes], Manifest]:
+    """The members of an archive and its manifest, when everything about it is right; PackageError otherwise.
+
+    It is signed with the key in this file, one that is trusted there, or the one with the id `trust`.
+    """
     try:
         with zipfile.ZipFile(io.BytesIO(archive)) as held:
             members = {name: held.read(name) for name in held.namelist()}
@@ -38,7 +41,7 @@ def verified(archive: bytes, key: Path) -> tuple[dict[str, bytes], Manifest]:
         raise PackageError("the package is damaged: it is not a readable archive") from problem
     if ENVELOPE not in members:
         raise PackageError("the package is not signed", hint="keepfit package")
-    payload = opened(members.pop(ENVELOPE), key)
+    payload = opened(members.pop(ENVELOPE), key, trust=trust)
     try:
         manifest = msgspec.json.decode(payload, type=Manifest)
     except msgspec.MsgspecError as problem:
@@ -62,7 +65,8 @@ def read_manifest(folder: Path) -> Manifest:
         raise PackageError("this is not an unpacked package", where=str(folder)) from problem
 
 
-def _lay_out(members: dict[str, bytes], manifest: Manifest, folder: Path) -> None:
+def lay_out(members: dict[str, bytes], manifest: Manifest, folder: Path) -> None:
+    """Write what has been verified into a folder."""
     for name, content in members.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -49,9 +49,13 @@ class Access:
             return rejection(
                 421, "host", "this endpoint is not called by that name", hint="add it to `hosts` under [serve]"
             )
-        if not hmac.compare_digest(bearer, self._bearer) and not self._knows(bearer):
-            return rejection(401, "token", "the token is missing or wrong", hint="it is in the file .keepfit/token")
-        return None
+        return self.check_token(bearer)
+
+    def check_token(self, authorization: bytes) -> Rejection | None:
+        """None, or why a call that says this of itself is refused."""
+        if hmac.compare_digest(authorization, self._bearer) or self._knows(authorization):
+            return None
+        return rejection(401, "token", "the token is missing or wrong", hint="it is in the file .keepfit/token")
 
     def _knows(self, authorization: bytes) -> bool:
         """Whether the token comes as the password of Basic, which is all that some clients can send (RFC 7617)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -131,7 +132,9 @@ def shown(value: Any) -> str:
     """A value of the sender's own, short, with its kind where that is not plain to see."""
     if isinstance(value, dict | list):
         return f"{_JSON_NAMES[type(value)]} of {len(value)}"
-    return clip(msgspec.json.encode(value).decode())
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)  # JSON has no word for it
+    return clip(msgspec.json.encode(value, enc_hook=str).decode())
 
 
 def clip(text: str) -> str:

@@ -258,6 +258,12 @@ def _sides(source: Source, records: Sequence[Record]) -> list[pl.Series]:
     return found
 
 
+def plausible(event: str) -> pl.Expr:
+    """The column of event times as it counts: where it is a mistake, the time of the answer."""
+    within = pl.col(event).is_between(_EPOCH, pl.col("time") + _ODD)
+    return pl.when(within).then(pl.col(event)).otherwise(pl.col("time"))
+
+
 def _table(records: Sequence[Record]) -> pl.DataFrame:
     source = records[0].source
     parts = zip(source.inputs.values(), *(r.columns for r in records), strict=True)
@@ -266,14 +272,10 @@ def _table(records: Sequence[Record]) -> pl.DataFrame:
     times = np.repeat([r.time for r in records], [len(r.ids) for r in records])
     time = pl.Series("time", times, dtype=pl.Int64).cast(OWN["time"])
     event = (inputs[source.event_time] if source.event_time else time).alias("event_time")
-    own = pl.DataFrame([pl.Series("id", [id for r in records for id in r.ids]), time, event]).with_columns(
-        pl.when(pl.col("event_time").is_between(_EPOCH, pl.col("time") + _ODD))
-        .then(pl.col("event_time"))
-        .otherwise(pl.col("time"))
-        .alias("event_time")
-    )
+    own = pl.DataFrame([pl.Series("id", [id for r in records for id in r.ids]), time, event])
     routes = [way for r in records for way in (r.route if isinstance(r.route, list) else [r.route] * len(r.ids))]
     labelled = own.with_columns(
+        event_time=plausible("event_time"),
         model=pl.lit(source.model),
         version=pl.lit(source.version, pl.Int64),
         release=pl.lit(source.release),

@@ -10,7 +10,7 @@ import polars as pl
 
 from keepfit.datasets.dataset import Dataset
 from keepfit.features.join import align
-from keepfit.serving.records import NEWEST
+from keepfit.serving.records import NEWEST, Records
 from keepfit.serving.tables import table
 
 
@@ -26,6 +26,11 @@ class OnlineRows:
         side = self._sides[dataset]
         columns = list(zip(*([row.get(n) for n in side.types] for row in rows), strict=True))
         side.set(table(side.types, columns or [()] * len(side.types)))
+
+    def take(self, records: Records) -> None:
+        """Forget all that is known and take what is stored; StoreError when it cannot be read."""
+        for name in self._sides:
+            self.replace(name, records.rows_of(name))
 
     def add(self, dataset: str, columns: Sequence[Sequence[Any]]) -> None:
         """Take new rows (packed columns); a row with the key and time of an older one replaces it."""

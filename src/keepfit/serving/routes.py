@@ -46,7 +46,7 @@ class Routes:
         settings: ServeSettings,
     ) -> None:
         self._residents = residents
-        self._answering = Answering(residents, name, settings)
+        self.answering = Answering(residents, name, settings)
         self._records = records
         self._labels = Labels(records)
         self._logs = logs
@@ -56,7 +56,7 @@ class Routes:
 
     def table(self) -> dict[str, Route]:
         """Path -> handlers."""
-        spoken = {path: route for dialect in DIALECTS for path, route in dialect.routes(self._answering).items()}
+        spoken = {path: route for dialect in DIALECTS for path, route in dialect.routes(self.answering).items()}
         return spoken | {
             "/labels": Route({"POST": self.labels}, takes=LABEL_TYPES),
             "/rows/*": Route({"PUT": self.rows}),
@@ -70,7 +70,7 @@ class Routes:
         }
 
     async def labels(self, request: Request) -> Reply:
-        lane = await self._answering.champion()
+        lane = await self.answering.champion()
         labels = read_labels(request.body, lane.manifest.task, request.kind, self._settings.key)
         await self._labels.store(labels)
         told: dict[str, Any] = {"stored": len(labels)}
@@ -79,7 +79,7 @@ class Routes:
         return reply(told)
 
     async def rows(self, request: Request) -> Reply:
-        lane = await self._answering.champion()
+        lane = await self.answering.champion()
         name = request.path.removeprefix("/rows/")
         if name not in lane.sides:
             hint = did_you_mean(name, lane.sides)

@@ -158,8 +158,7 @@ def _reload(online: OnlineRows, scorer: Scorer, records: Path) -> None:
         return
     try:
         with Records(records) as store:
-            for side in scorer.manifest.sides:
-                online.replace(side.name, store.rows_of(side.name))
+            online.take(store)
     except StoreError as problem:  # what is known already is better than no answer
         _logger.warning("online rows cannot be read: %s", problem.message)
 

@@ -5,6 +5,9 @@
 A segment that covers a range of journals replaces those journals, and every segment that
 covers part of the range: readers and the next start pass over what is replaced, so that a crash
 between writing the new and removing the old neither loses nor repeats a row.
+
+Files that a batch has predicted bring their part of the log ready-made, in a folder of their own, and are left as
+they are.
 """
 
 from __future__ import annotations
@@ -40,7 +43,11 @@ class Segment(NamedTuple):
 
 
 def segments(folder: Path) -> list[Segment]:
-    """The segments that count, in order of their journals."""
+    """The segments that count, in order of their journals; then those of batches."""
+    return [*_served(folder), *sorted(_segment(p) for p in folder.glob("batch/*.parquet"))]
+
+
+def _served(folder: Path) -> list[Segment]:
     found = sorted((_segment(p) for p in folder.glob("*.parquet")), key=lambda s: s.last, reverse=True)
     found.sort(key=lambda s: s.first)  # stable: of those that begin alike, the longest comes first
     kept: list[Segment] = []
@@ -53,13 +60,20 @@ def segments(folder: Path) -> list[Segment]:
 def write_segment(folder: Path, rows: pl.DataFrame, first: str, last: str) -> None:
     """Put rows in place durably as the segment of these journals; raises StoreError."""
     times = rows["event_time"]
-    name = f"{_text(times.min())}-{_text(times.max())}-{first}-{last}.parquet"
-    write_file(folder / name, lambda file: rows.write_parquet(file, compression="zstd", statistics=True))
+    write_file(
+        folder / segment_name(times.min(), times.max(), first, last),
+        lambda file: rows.write_parquet(file, compression="zstd", statistics=True),
+    )
+
+
+def segment_name(since: object, until: object, first: str, last: str) -> str:
+    """What the file of a segment is called, from the first and the last event time and journal in it."""
+    return f"{_text(since)}-{_text(until)}-{first}-{last}.parquet"
 
 
 def remove_replaced(folder: Path) -> None:
     """Remove files whose rows are in another segment; harmless to repeat."""
-    counting = segments(folder)
+    counting = _served(folder)
     paths = {segment.path for segment in counting}
     for path in folder.glob("*.parquet"):
         if path not in paths:
@@ -72,7 +86,7 @@ def remove_replaced(folder: Path) -> None:
 def merge_small(folder: Path) -> None:
     """Merge the newest segments into one when they have become many."""
     tail: list[Segment] = []
-    for segment in reversed(segments(folder)):
+    for segment in reversed(_served(folder)):
         if segment.path.stat().st_size >= SMALL:
             break
         tail.insert(0, segment)

@@ -81,7 +81,8 @@ def run(
                 await gateway.load()
                 loaded()
                 await asyncio.to_thread(stack.enter_context, only_gateway(folder))
-            await gateway.serve(HttpServer(app, sock), url, ready)
+            async with gateway.grpc(access, settings):
+                await gateway.serve(HttpServer(app, sock), url, ready)
 
         runner.run(serve())
 
@@ -111,6 +112,16 @@ class _Gateway:
         self.routes = Routes(
             self._residents, self._records, self._logs, metrics=self.metrics, name=name, settings=settings
         )
+
+    def grpc(self, access: Access, settings: ServeSettings) -> contextlib.AbstractAsyncContextManager[None]:
+        """The same answers over gRPC, if that is asked for."""
+        if settings.grpc is None:
+            return contextlib.nullcontext()
+        from keepfit.serving.dialects.rpc import calls
+        from keepfit.serving.grpc import speaking_grpc
+
+        host, seen = _bracketed(settings.host), self.metrics.seen
+        return speaking_grpc(calls(self.routes.answering), access, settings.limits, seen, host=host, port=settings.grpc)
 
     async def load(self) -> None:
         """Load what was live last, to be able to answer at once."""

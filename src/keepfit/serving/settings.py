@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 
@@ -59,6 +59,8 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     host: str = "127.0.0.1"
     port: int = 8080
     """0 takes any free port."""
+    grpc: Annotated[int, msgspec.Meta(ge=1, le=65535)] | None = None
+    """The port at which the Open Inference Protocol is spoken over gRPC; `pip install 'keepfit[grpc]'`."""
     hosts: list[str] = []
     """Further names clients may call the endpoint by (exact Host headers)."""
     max_rows: int = 10_000

@@ -57,7 +57,7 @@ class _Protocol:
         self._answering = answering
 
     async def server(self, request: Request) -> Reply:
-        return reply({"name": "keepfit", "version": version("keepfit"), "extensions": ["binary_tensor_data"]})
+        return reply(server_metadata())
 
     async def live(self, request: Request) -> Reply:
         return reply({"live": True})
@@ -72,9 +72,7 @@ class _Protocol:
             return reply({"name": lane.manifest.model, "ready": lane.ready}, status=200 if lane.ready else 503)
         if rest:
             raise _nothing(request.path) if rest != "infer" else rejection(405, "method", "infer takes POST")
-        residents = self._answering.residents
-        versions = [str(r.release.version) for r in (residents.champion, residents.previous) if r]
-        return reply({"name": lane.manifest.model, "versions": versions, "platform": "keepfit", **_metadata(lane)})
+        return reply(model_metadata(self._answering, lane))
 
     async def infer(self, request: Request) -> Reply:
         lane, rest = await self._lane(request.path)
@@ -92,30 +90,49 @@ class _Protocol:
         _, _, models, name, *rest = [*path.split("/"), ""] if path.count("/") > 2 else ["", "", "", "", ""]
         if models != "models":
             raise _nothing(path)
-        lane = await self._answering.champion()
-        if name != lane.manifest.model:
-            raise rejection(404, "not-found", f"there is no model `{clip(name)}`: this is `{lane.manifest.model}`")
-        if rest[0] == "versions":
-            asked = rest[1]
-            residents = [r for r in (self._answering.residents.champion, self._answering.residents.previous) if r]
-            found = next((r for r in residents if str(r.release.version) == asked), None)
-            if found is None:
-                there = " and ".join(f"`{r.release.version}`" for r in residents)
-                raise rejection(404, "not-found", f"version `{clip(asked)}` is not loaded, but {there}")
-            lane, rest = found, rest[2:]
-        return lane, "/".join(rest).removesuffix("/")
+        named = rest[0] == "versions"
+        lane = await resident(self._answering, name, rest[1] if named else None)
+        return lane, "/".join(rest[2:] if named else rest).removesuffix("/")
 
 
-def _metadata(lane: Lane) -> dict[str, Any]:
+async def resident(answering: Answering, name: str, version: str | None) -> Lane:
+    """The champion, or the version that is asked for; Rejection 404 when it is not loaded, or of another model."""
+    lane = await answering.champion()
+    if name != lane.manifest.model:
+        raise rejection(404, "not-found", f"there is no model `{clip(name)}`: this is `{lane.manifest.model}`")
+    if version is None:
+        return lane
+    residents = [r for r in (answering.residents.champion, answering.residents.previous) if r]
+    found = next((r for r in residents if str(r.release.version) == version), None)
+    if found is None:
+        there = " and ".join(f"`{r.release.version}`" for r in residents)
+        raise rejection(404, "not-found", f"version `{clip(version)}` is not loaded, but {there}")
+    return found
+
+
+def server_metadata() -> dict[str, Any]:
+    """What the protocol tells of the server."""
+    return {"name": "keepfit", "version": version("keepfit"), "extensions": ["binary_tensor_data"]}
+
+
+def model_metadata(answering: Answering, lane: Lane) -> dict[str, Any]:
+    """What the protocol tells of a model."""
+    residents = answering.residents
+    versions = [str(r.release.version) for r in (residents.champion, residents.previous) if r]
+    return {"name": lane.manifest.model, "versions": versions, "platform": "keepfit", **_tensors(lane)}
+
+
+def _tensors(lane: Lane) -> dict[str, Any]:
     inputs = [
         {"name": name, "datatype": tensors.DATATYPES[column.type], "shape": [-1]}
         for name, column in lane.manifest.inputs.items()
     ]
-    outputs = [{"name": name, "datatype": kind, "shape": shape} for name, kind, shape in _outputs(lane.manifest)]
+    outputs = [{"name": name, "datatype": kind, "shape": shape} for name, kind, shape in outputs_of(lane.manifest)]
     return {"inputs": inputs, "outputs": outputs}
 
 
-def _outputs(manifest: Manifest) -> list[tuple[str, str, list[int]]]:
+def outputs_of(manifest: Manifest) -> list[tuple[str, str, list[int]]]:
+    """The tensors of an answer: name, datatype, shape."""
     if manifest.levels is None:
         return [("prediction", "FP64", [-1]), ("id", "BYTES", [-1])]
     return [("prediction", "BYTES", [-1]), ("probabilities", "FP64", [-1, len(manifest.levels)]), ("id", "BYTES", [-1])]
@@ -144,10 +161,10 @@ def _read(request: Request) -> tuple[_Asked, bytes]:
 
 def _write(asked: _Asked, answered: Answered) -> Reply:
     """The response: JSON, and behind it the tensors that are wanted in binary."""
-    known = {name: (kind, shape) for name, kind, shape in _outputs(answered.manifest)}
+    known = {name: (kind, shape) for name, kind, shape in outputs_of(answered.manifest)}
     wanted = asked.outputs if asked.outputs is not None else [_Output(name) for name in known]
     everything = asked.parameters.get("binary_data_output") is True
-    values = _values(answered)
+    values = values_of(answered)
     outputs, binary = [], b""
     for output in wanted:
         if output.name not in known:
@@ -174,7 +191,7 @@ def _write(asked: _Asked, answered: Answered) -> Reply:
     return Reply(200, content + binary, headers)
 
 
-def _values(answered: Answered) -> dict[str, list[Any]]:
+def values_of(answered: Answered) -> dict[str, list[Any]]:
     answers = answered.all_good()
     levels = answered.manifest.levels or ()
     return {

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
-import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,23 +10,20 @@ import polars as pl
 from msgspec.structs import replace
 
 from keepfit.core.errors import DataError, NotFound
-from keepfit.core.files import is_read_only
 from keepfit.datasets.contract import keep_contracts
 from keepfit.datasets.dataset import Column, Dataset
 from keepfit.datasets.read import collect, find_files, known_at, places, read_files
 from keepfit.features.join import align
 from keepfit.home import Home
 from keepfit.packages.load import load
-from keepfit.packages.package import Manifest
-from keepfit.packages.unpack import unpack
-from keepfit.releases.release import champion
+from keepfit.predicting.packaged import CHAMPION, packaged
 
 INPUT = " (input)"
 """What the name of an input gets when an answer has the same, as in the prediction log."""
 
 
-def predict_file(home: Home, name: str, file: Path) -> pl.DataFrame:
-    """The rows of a Parquet or CSV file with the champion's answers beside them.
+def predict_file(home: Home, name: str, file: Path, *, model: str = CHAMPION) -> pl.DataFrame:
+    """The rows of a Parquet or CSV file with the answers of the champion, or another model, beside them.
 
     A `prediction` column is added: the probability of the positive class, the value, or the
     most likely level with a `probability of <level>` column for each; an input of such a name
@@ -37,13 +31,10 @@ def predict_file(home: Home, name: str, file: Path) -> pl.DataFrame:
     when nothing is in production, DataError for a file that does not hold what the model needs,
     ContractBroken for rows that the endpoint would not take.
     """
-    live = champion(home, name)
-    if live is None:
-        raise NotFound(f"no version of `{name}` is in production", hint="keepfit retrain")
+    found = packaged(home, name, model)
+    manifest = found.manifest
     if not file.is_file():
         raise NotFound(f"there is no file `{file}`", hint="keepfit predict rows.csv --out predicted.csv")
-    folder = _place(home, live.package)
-    manifest = unpack(home, live.package, folder)
     asked = Dataset(name=file.name, source=str(file), columns=manifest.inputs)
     rows = collect(read_files([file], asked), asked)
     if rows.is_empty():
@@ -52,8 +43,8 @@ def predict_file(home: Home, name: str, file: Path) -> pl.DataFrame:
         [(replace(asked, columns=row_contract(asked.columns)), rows)],
         lambda _, numbers: places(read_files([file], asked, placed=True), [file], numbers),
     )
-    sides = {s.name: align(rows, manifest.event_time, s, _known(home, s)) for s in manifest.sides}
-    answers = _answers(load(folder).predict(rows, sides), manifest)
+    sides = {s.name: align(rows, manifest.event_time, s, known_rows(home, s)) for s in manifest.sides}
+    answers = answers_of(load(found.folder).predict(rows, sides), manifest.levels)
     taken = {a.name: f"{a.name}{INPUT}" for a in answers if a.name in rows.columns}
     return rows.rename(taken).with_columns(answers)
 
@@ -73,24 +64,16 @@ def row_contract(columns: Mapping[str, Column]) -> dict[str, Column]:
     }
 
 
-def _place(home: Home, package: str) -> Path:
-    """Where the package is laid out: beside those that are served, or, on a read-only disk, only for now."""
-    pinned = home.folder / "pins" / package[:16]
-    if pinned.exists() or not is_read_only(home.folder):
-        return pinned
-    spare = Path(tempfile.mkdtemp(prefix="keepfit-"))
-    atexit.register(shutil.rmtree, spare, ignore_errors=True)
-    return spare / "package"
-
-
-def _known(home: Home, side: Dataset) -> pl.DataFrame:
+def known_rows(home: Home, side: Dataset) -> pl.DataFrame:
+    """The rows of a side dataset's files that are known now."""
     frame = read_files(find_files(home.root, side), side)
     return collect(known_at(frame, side, home.clock.now()), side)
 
 
-def _answers(prediction: np.ndarray, manifest: Manifest) -> list[pl.Series]:
-    if manifest.levels is None:
+def answers_of(prediction: np.ndarray, levels: list[str] | None) -> list[pl.Series]:
+    """The columns that answers have beside their rows."""
+    if levels is None:
         return [pl.Series("prediction", prediction)]
-    best = [manifest.levels[i] for i in prediction.argmax(axis=1)]
-    each = [pl.Series(f"probability of {level}", prediction[:, i]) for i, level in enumerate(manifest.levels)]
-    return [pl.Series("prediction", best), *each]
+    best = [levels[i] for i in prediction.argmax(axis=1)]
+    each = [pl.Series(f"probability of {level}", prediction[:, i]) for i, level in enumerate(levels)]
+    return [pl.Series("prediction", best, dtype=pl.String), *each]

@@ -1,0 +1,1 @@
+"""Predictions without an endpoint: in this process, and of whole files."""
