@@ -28,6 +28,8 @@ if TYPE_CHECKING:  # what brings polars and numpy waits until a step needs it: t
     from keepfit.releases.release import Release
 
 WATCHED = ("performance", "drift", "freshness")
+TRAINED = ("retraining", "production")
+"""Kinds of alerts that a training opens when it comes to nothing, and that end with one that does not."""
 
 
 def train(project: Project, home: Home, *, heard: Heard | None = None) -> tuple[ModelVersion, Run]:
@@ -123,7 +125,7 @@ def release(project: Project, home: Home, package: Fact, verdict: Verdict, *, re
     from keepfit.releases.release import release as put_live
 
     made = put_live(home, project.name, package, reason=reason)
-    update(home, project.name, [], kinds=["retraining"])
+    update(home, project.name, [], kinds=TRAINED)
     return made
 
 

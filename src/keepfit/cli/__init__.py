@@ -28,6 +28,7 @@ VERBS = {
     "bench": Verb("how fast it answers under load, and whether rightly", "keepfit bench --rate 500 --seconds 10"),
     "predict": Verb("predict the rows of a file with the champion", "keepfit predict new.csv --out predicted.csv"),
     "watch": Verb("what monitoring saw, window by window, and the open alerts", "keepfit watch --last 14"),
+    "alerts": Verb("who must know: list, show, ack, silence, test", "keepfit alerts ack alert-3f2a91 --note 'on it'"),
     "retrain": Verb(
         "go once around: train, check, package, release if it is better", "keepfit retrain --reason 'new plane'"
     ),

@@ -9,6 +9,7 @@ import msgspec
 from keepfit import steps
 from keepfit.cli.opening import open_project
 from keepfit.cli.report import Progress, Report
+from keepfit.cli.telling import tell
 from keepfit.home import Home
 from keepfit.models.model import find_model
 from keepfit.releases.release import Release
@@ -30,6 +31,7 @@ def run(options: Namespace) -> Report:
     progress.show(f"releasing {model} ...")
     made = steps.release(project, home, built, verdict, reason=options.reason)
     progress.clear()
+    tell(project, home)
     return told(home, made)
 
 

@@ -12,6 +12,8 @@ import traceback
 from argparse import ArgumentParser, Namespace
 from datetime import timedelta
 
+from keepfit.alerting.heartbeat import beat, rest
+from keepfit.alerting.keeper import Keeper
 from keepfit.cli.opening import open_anyway, open_project
 from keepfit.cli.port import port
 from keepfit.cli.replaying import replay_and_review
@@ -60,6 +62,7 @@ def _live(options: Namespace) -> Report:
         signal.signal(number, lambda *_: stop.set())
 
     def acted(action: Action, state: State) -> None:
+        beat(home.folder, action.verb)
         progress.note(f"{iso(state.now)}  {action.ending or action.verb}: {action.reason or action.window}")
 
     running = start_gateway(
@@ -72,6 +75,9 @@ def _live(options: Namespace) -> Report:
     )
     progress.note(f"{project.name} is served at {running.url}; the token is in .keepfit/token")
     running.keep(progress.note)
+    beat(home.folder, "starting")
+    name, settings = project.name, lambda: project.alerts
+    keeper = Keeper(home, name, settings, url=lambda: running.url, tell=progress.note)
     troubles = set[str]()  # what has been told since all was well
     try:
         while not stop.is_set():
@@ -81,6 +87,7 @@ def _live(options: Namespace) -> Report:
                     raise broken
                 refresh(home, project.sides)
                 tick(project, home, acted)
+                beat(home.folder)
                 troubles = set[str]()  # what has been told since all was well
             except Exception as problem:  # whatever it is, the endpoint goes on answering
                 known = isinstance(problem, KeepfitError)
@@ -93,6 +100,8 @@ def _live(options: Namespace) -> Report:
                 os.execve(sys.executable, sys.orig_argv, {**os.environ, **running.leave()})
             anew.clear()
     finally:
+        keeper.stop()
+        rest(home.folder)
         running.stop()
     return Report({"stopped": True}, "stopped")
 

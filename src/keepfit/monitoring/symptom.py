@@ -6,7 +6,9 @@ from typing import Any, Literal
 
 import msgspec
 
-SymptomKind = Literal["performance", "drift", "data", "freshness", "change", "retraining"]
+SymptomKind = Literal[
+    "performance", "drift", "data", "freshness", "change", "retraining", "production", "service", "loop"
+]
 Severity = Literal["page", "digest"]
 
 

@@ -53,14 +53,19 @@ def release(home: Home, name: str, package: Fact, *, reason: str) -> Release:
 
 def rollback(home: Home, name: str, *, reason: str) -> Release:
     """Put the newest earlier champion back that was not itself taken back since; NotFound when there is none."""
-    now = champion(home, name)
-    barred = {*rejected(home, name), now.model if now else None}
-    previous = next((r for r in list_releases(home, name) if r.model not in barred), None)
+    now, previous = champion(home, name), next(iter(earlier(home, name)), None)
     if now is None or previous is None:
         raise NotFound(f"`{name}` has no earlier release to go back to", hint="keepfit status")
     made = _append(home, name, _refs(previous), previous.version, reason, now, taken_back=now.model)
     sync(home)
     return made
+
+
+def earlier(home: Home, name: str) -> list[Release]:
+    """Whom a rollback can go back to: the earlier releases of versions that were not taken back, newest first."""
+    now = champion(home, name)
+    barred = {*rejected(home, name), now.model if now else None}
+    return [r for r in list_releases(home, name) if r.model not in barred]
 
 
 def rejected(home: Home, name: str) -> dict[str, Release]:
