@@ -9,7 +9,8 @@ import msgspec
 from keepfit.alerting.alert import Alert
 from keepfit.alerting.due import pages_lately
 from keepfit.alerting.heartbeat import Beat, last_beat, stuck
-from keepfit.alerting.outbox import Parcel, parcels, standing
+from keepfit.alerting.outbox import standing
+from keepfit.alerting.postman import backlog
 from keepfit.alerting.silence import Silence
 from keepfit.alerting.write import tally_of
 from keepfit.core.clocks import duration, iso
@@ -49,8 +50,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     silences: list[Silence] = []
     pages: str = ""
     """How the page budget stands, when pages go somewhere."""
-    waiting: list[Parcel] = []
-    """Messages that a channel has not taken."""
+    waiting: list[str] = []
+    """Channels that have not taken a message, and why."""
     beat: Beat | None = None
     """When the loop last looked, when `up` runs here or was not stopped."""
     stuck: str | None = None
@@ -97,7 +98,7 @@ def status(project: Project, home: Home, broken: str | None = None) -> Status:
         last=state.last,
         silences=list(mail.silences),
         pages=tally_of(pages_lately(project.alerts, mail), *project.alerts.budget) if project.alerts.to else "",
-        waiting=parcels(home, project.name, project.alerts),
+        waiting=backlog(home, project.name, project.alerts),
         beat=last_look,
         stuck=stuck(last_look, project.alerts),
         broken=broken,

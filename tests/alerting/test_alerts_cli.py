@@ -126,8 +126,8 @@ def test_what_is_not_delivered_is_told(root: Path, keepfit: Callable[..., tuple[
     assert "warning: an alert was not delivered: `127.0.0.1` cannot be reached: Connection refused" in told
     for verb in ("alerts", "status"):
         told = keepfit(verb)[1]
-        assert "not delivered to $NOWHERE: 1 of the messages" in told
-        assert "failed 1 times" in told
+        assert "1 message not taken by $NOWHERE: the environment has no `NOWHERE`" in told
+        assert "tried 1 times" in told
     home.ledger.close()
 
 

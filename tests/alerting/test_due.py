@@ -220,6 +220,8 @@ def test_it_escalates_when_nobody_acknowledges() -> None:
     world.pass_(0.2 * HOUR)
     (late,) = [d for d in world.look() if d.form == "escalation"]
     assert [a.fingerprint for a in late.about] == ["freshness/b"]
+    world.end("freshness/b")
+    assert [d.escalated for d in world.look() if d.form == "resolved"] == [True]
 
 
 def test_an_acknowledged_fault_pages_nobody_and_a_silenced_one_later() -> None:

@@ -62,12 +62,13 @@ def address_of(root: Path, written: str) -> str:
     return found
 
 
-def is_here(root: Path, written: str) -> bool:
-    """Whether this machine knows the address."""
+def missing(root: Path, written: str) -> str | None:
+    """Why this machine does not know the address; None when it does."""
     try:
-        return bool(address_of(root, written))
-    except DeliveryError:
-        return False
+        address_of(root, written)
+    except DeliveryError as problem:
+        return problem.message
+    return None
 
 
 def hide(text: str, address: str) -> str:

@@ -47,6 +47,8 @@ class Due(msgspec.Struct, frozen=True, kw_only=True):
     form: Form
     about: list[Alert]
     held: list[Alert] = []
+    escalated: bool = False
+    """Of an end: whether the beginning had been escalated."""
     slot: datetime | None = None
     """Of a digest: when it was due."""
 
@@ -57,7 +59,8 @@ def due(settings: AlertSettings, standing: Standing) -> list[Due]:
     told = {id for m in standing.messages for id in m.about}
     paged = {id for m in standing.messages if m.form == "page" for id in m.about}
     if over := [a for a in _heard(settings, standing, standing.ended) if a.opened in paged and a.id not in told]:
-        found.append(Due(form="resolved", about=over))
+        wide = {id for m in standing.messages if m.form == "escalation" for id in m.about}
+        found.append(Due(form="resolved", about=over, escalated=any(a.opened in wide for a in over)))
     now, beyond = _pages(settings, standing, paged)
     if now:
         found.append(Due(form="page", about=now))

@@ -52,13 +52,14 @@ class Keeper:
         self._postman.join(within)
 
     def _run(self) -> None:
-        while not self._stop.wait(EVERY):
+        while not self._stop.is_set():
             try:
                 self._look(self._settings())
             except KeepfitError as problem:
                 self._tell(problem.message)
             except Exception as problem:  # this thread is the last that may end
                 self._tell(f"alerts: {type(problem).__name__}: {problem}")
+            self._stop.wait(EVERY)
 
     def _look(self, settings: AlertSettings) -> None:
         self._postman.run("endpoint", self._ask)

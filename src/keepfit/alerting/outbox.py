@@ -158,12 +158,13 @@ def _targets(message: Message, settings: AlertSettings, taken: Collection[str]) 
 
 def _channels(settings: AlertSettings, form: Form) -> list[str]:
     by_form = {"digest": settings.digests_to, "escalation": settings.escalate_to}
-    return list(dict.fromkeys(by_form.get(form, settings.to)))
+    return by_form.get(form, settings.to)
 
 
 def _fact(home: Home, name: str, settings: AlertSettings, draft: Due, now: datetime, tally: str) -> Fact:
     about = [a.id for a in draft.about]
     key = [name, draft.form, about, draft.slot]
+    channels = [*_channels(settings, draft.form), *(settings.escalate_to if draft.escalated else [])]
     message = Message(
         id=fact_id("message", key),
         form=draft.form,
@@ -171,7 +172,7 @@ def _fact(home: Home, name: str, settings: AlertSettings, draft: Due, now: datet
         about=about,
         held=[a.id for a in draft.held],
         severe=any(a.kind in SEVERE for a in draft.about),
-        channels=[name_of(c) for c in _channels(settings, draft.form)],
+        channels=[name_of(c) for c in dict.fromkeys(channels)],
     )
     words = write(message, draft, name, tally=tally, background=lambda alert: background(home, name, alert))
     body: dict[str, Any] = msgspec.to_builtins(words)

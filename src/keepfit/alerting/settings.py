@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, time, timedelta
-from typing import TYPE_CHECKING, NamedTuple
+from datetime import UTC, datetime, time, timedelta, tzinfo
+from typing import NamedTuple
 
 import msgspec
 
 from keepfit.core.clocks import duration, utc
 from keepfit.core.errors import UsageError
-
-if TYPE_CHECKING:
-    from zoneinfo import ZoneInfo
 
 AFTER = {"performance": "2 of 3", "drift": "2 of 3", "freshness": "1 of 1", "data": "1 of 1"}
 """How many of the last windows must show a fault before it is told at once, unless the project says otherwise.
@@ -94,14 +91,16 @@ class AlertSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
                 return found
         raise AssertionError("a day ago is not after now")
 
-    def _digest(self) -> tuple[time, ZoneInfo]:
+    def _digest(self) -> tuple[time, tzinfo]:
         clock, _, zone = self.digest.partition(" ")
         hint = 'write digest = "08:00 Europe/Berlin"'
         if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", clock):
             raise UsageError(f"`{self.digest}` is not a time of day", hint=hint)
+        if zone in ("", "UTC"):
+            return time.fromisoformat(clock), UTC
         from zoneinfo import ZoneInfo
 
         try:
-            return time.fromisoformat(clock), ZoneInfo(zone or "UTC")
+            return time.fromisoformat(clock), ZoneInfo(zone)
         except (ValueError, OSError, KeyError):  # ZoneInfoNotFoundError is a KeyError
             raise UsageError(f"`{zone}` is not a time zone", hint=hint) from None

@@ -16,7 +16,7 @@ import socket
 import ssl
 import time
 from collections.abc import Collection
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import msgspec
 
@@ -83,7 +83,7 @@ def _ask(parts: SplitResult, method: str, body: bytes | None, headers: dict[str,
         context = ssl.create_default_context() if secure else None
         connection = _Connection(host, port, found, context)
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        connection.request(method, path, body, {"user-agent": "keepfit", **headers})
+        connection.request(method, path, body, {"user-agent": "keepfit", **headers, **_login(parts)})
         return connection.getresponse().status
     except (OSError, http.client.HTTPException, ValueError) as problem:
         told = getattr(problem, "strerror", None) or str(problem) or type(problem).__name__
@@ -91,6 +91,13 @@ def _ask(parts: SplitResult, method: str, body: bytes | None, headers: dict[str,
     finally:
         if connection:
             connection.close()
+
+
+def _login(parts: SplitResult) -> dict[str, str]:
+    if parts.username is None:
+        return {}
+    words = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    return {"authorization": f"Basic {base64.b64encode(words.encode()).decode()}"}
 
 
 def _resolved(host: str, port: int, private: bool) -> str:

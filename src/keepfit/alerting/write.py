@@ -34,7 +34,7 @@ def write(draft: Message, due: Due, name: str, *, tally: str, background: Callab
     return msgspec.structs.replace(
         draft,
         title=title,
-        text="\n".join([*parts, "", *ending, f"message {draft.id}", ""]),
+        text="\n".join([*parts, *ending, f"message {draft.id}", ""]),
         short="\n".join([*short, *ending, draft.id]),
         faults=faults,
     )
@@ -68,9 +68,10 @@ def fault(alert: Alert, now: datetime, known: Background) -> str:
 def _lists(due: Due, now: datetime) -> list[str]:
     """The alerts of a digest, by what is to be said of them."""
     held = {a.id for a in due.held}
-    waiting = [a for a in due.about if a.state == "open" and a.severity == "page" and a.id not in held]
-    others = [a for a in due.about if a.state == "open" and a.severity != "page"]
     over = [a for a in due.about if a.state == "resolved"]
+    waiting = [a for a in due.about if a not in over and a.severity == "page" and not a.acknowledged]
+    others = [a for a in due.about if a not in over and a not in waiting]
+    waiting = [a for a in waiting if a.id not in held]
     lines: list[str] = []
     for head, alerts in (
         ("beyond the page budget, so nobody was paged:", due.held),
@@ -81,6 +82,7 @@ def _lists(due: Due, now: datetime) -> list[str]:
         if alerts:
             lines += [head, *(f"  {_line(a, now)}" for a in alerts[:LISTED])]
             lines += [f"  and {len(alerts) - LISTED} more: keepfit alerts --all"] if len(alerts) > LISTED else []
+            lines.append("")
     return lines
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 
 from keepfit.alerting.alert import Alert
-from keepfit.cli.alerts.showing import known, stuck
+from keepfit.cli.alerts.showing import known
 from keepfit.cli.opening import briefly
 from keepfit.cli.report import Report
 from keepfit.core.clocks import age, iso
@@ -34,7 +34,7 @@ def screen(status: Status) -> str:
         lines.append(_line("loop", status.stuck))
     alerts = [_alert(a, status) for a in status.alerts]
     lines += _block("alerts", [*alerts, *(s.text for s in status.sources)] or ["none"])
-    lines += _block("told", [*([status.pages] if status.pages else []), *stuck(status.waiting)])
+    lines += _block("told", [*([status.pages] if status.pages else []), *status.waiting])
     if status.broken:
         lines.append(_line("project", status.broken))
     if status.problem:

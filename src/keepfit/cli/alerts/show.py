@@ -34,6 +34,8 @@ def run(options: Namespace) -> Report:
     for message in reversed(told):
         lines.append(f"{iso(message.time)}  {message.form} {message.id}")
         lines += [f"  {iso(o.time)}  {o.state} {o.channel} {o.reason}".rstrip() for o in outcomes[message.id]]
+        taken = {o.channel for o in outcomes[message.id] if o.state == "sent"}
+        lines += [f"  not taken yet by {channel}" for channel in message.channels if channel not in taken]
     value = {
         "alert": alert,
         "causes": around.causes,
