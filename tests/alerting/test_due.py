@@ -236,6 +236,39 @@ def test_an_acknowledged_fault_pages_nobody_and_a_silenced_one_later() -> None:
     assert [a.fingerprint for a in page.about] == ["freshness/b"]
 
 
+def test_a_digest_tells_what_is_new_once_and_what_nobody_acknowledges_every_day() -> None:
+    world = World(now=datetime(2024, 3, 25, 7, tzinfo=UTC))  # 08:00 in Berlin
+    day = timedelta(days=1)
+    world.begin("drift/wind")
+    assert world.look() == [], "it was not there yet when the digest was due"
+    world.pass_(day)
+    assert world.forms() == ["digest"]
+    assert world.look() == []
+    world.pass_(day)
+    assert world.look() == []
+    world.end("drift/wind")
+    world.begin("freshness/a")
+    assert world.forms() == ["page"]
+    told = []
+    for _ in range(2):
+        world.pass_(day)
+        told += [{a.fingerprint for a in d.about} for d in world.look() if d.form == "digest"]
+        assert world.look() == []
+    assert told == [{"freshness/a", "drift/wind"}, {"freshness/a"}]
+
+
+def test_what_comes_and_goes_pages_once_an_hour() -> None:
+    world = World()
+    pages = 0
+    for _ in range(12):
+        world.begin("service/endpoint")
+        pages += "page" in world.forms()
+        world.pass_(HOUR / 12)
+        world.end("service/endpoint")
+        world.pass_(HOUR / 12)
+    assert pages == 2
+
+
 @pytest.mark.parametrize(
     ("now", "slot"),
     [

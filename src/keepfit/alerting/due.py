@@ -120,7 +120,7 @@ def _digest(
     slot = settings.slot(standing.now)
     if not settings.digests_to or any(m.form == "digest" and m.time >= slot for m in standing.messages):
         return None
-    heard = [a for a in _heard(settings, standing, [*standing.open, *standing.ended]) if a.since < slot]
+    heard = [a for a in _heard(settings, standing, [*standing.open, *standing.ended]) if a.time < slot]
     news = [a for a in heard if a.id not in told and not (a.state == "resolved" and a.opened in paged)]
     nobody = [a for a in heard if a.state == "open" and a.severity == "page" and a.acknowledged is None]
     about = {a.id: a for a in [*news, *nobody]}
