@@ -72,7 +72,7 @@ def find_alert(home: Home, name: str, reference: str) -> Alert:
     found = home.ledger.get(home.ledger.name(f"alert/{name}/{reference}") or reference)
     if found is None or found.kind != "alert" or found.subject != f"alert/{name}":
         raise NotFound(f"there is no alert `{reference}`", hint="keepfit alerts --all")
-    newest = home.ledger.get(home.ledger.name(f"alert/{name}/{found.body['fingerprint']}") or "")
+    newest = home.ledger.get(home.ledger.name(f"alert/{name}/{found.body['fingerprint']}") or found.id)
     over = newest is not None and newest.refs.get("previous") == found.id
     return _alert(home, newest if newest and over else found)
 

@@ -95,7 +95,7 @@ def _secret(path: Path) -> str:
         if not stat.S_ISREG(mode) or mode & 0o077:
             raise DeliveryError(f"others can read `{path.name}`", where=str(path), hint=f"chmod 600 {path}")
         return path.read_text().strip()
-    except (OSError, UnicodeDecodeError) as problem:
+    except (OSError, ValueError) as problem:
         told = problem.strerror if isinstance(problem, OSError) else "it is not text"
         raise DeliveryError(f"`{path.name}` cannot be read: {told}", where=str(path)) from None
 
