@@ -263,5 +263,7 @@ def _end(project: Project, home: Home, state: State, end: Action) -> None:
     end_trigger(home, project.name, state.trigger, end.ending, end.reason)
     bad = end.ending == "failed" or (state.live is None and end.ending != "released")
     told = f"retraining {end.ending}: {end.reason}" + ("" if state.live else "; nothing is in production")
-    symptom = Symptom(kind="retraining", severity="page", text=told, hint="keepfit check")
-    update(home, project.name, [symptom] if bad else [], kinds=["retraining"])
+    symptom = Symptom(
+        kind="retraining" if state.live else "production", severity="page", text=told, hint="keepfit check"
+    )
+    update(home, project.name, [symptom] if bad else [], kinds=steps.TRAINED)

@@ -6,7 +6,13 @@ from datetime import datetime
 
 import msgspec
 
-from keepfit.alerting.alert import Alert, open_alerts
+from keepfit.alerting.alert import Alert
+from keepfit.alerting.due import pages_lately
+from keepfit.alerting.heartbeat import Beat, last_beat, stuck
+from keepfit.alerting.outbox import standing
+from keepfit.alerting.postman import backlog
+from keepfit.alerting.silence import Silence
+from keepfit.alerting.write import tally_of
 from keepfit.core.clocks import duration, iso
 from keepfit.core.errors import KeepfitError
 from keepfit.core.files import is_read_only
@@ -49,6 +55,15 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """What production says of it so far, or of a champion that is held against the one before."""
     waits: str = ""
     """What the rollout waits for."""
+    silences: list[Silence] = []
+    pages: str = ""
+    """How the page budget stands, when pages go somewhere."""
+    waiting: list[str] = []
+    """Channels that have not taken a message, and why."""
+    beat: Beat | None = None
+    """When the loop last looked, when `up` runs here or was not stopped."""
+    stuck: str | None = None
+    """Why the loop counts as stuck, if it does."""
     broken: str | None = None
     """What is wrong with the project, if so: what can be read of it is told, and nothing is done."""
     problem: str | None = None
@@ -58,7 +73,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     def well(self) -> bool:
         """Whether a model is in production and nobody needs to be told anything."""
         pages = [a for a in self.alerts if a.severity == "page"]
-        return self.live is not None and not pages and not self.sources and not (self.problem or self.broken)
+        wrong = pages or self.sources or self.problem or self.broken or self.stuck
+        return self.live is not None and not wrong
 
 
 def status(project: Project, home: Home, broken: str | None = None) -> Status:
@@ -70,7 +86,8 @@ def status(project: Project, home: Home, broken: str | None = None) -> Status:
         sources, problem = freshness(home, project.datasets), None
     except KeepfitError as error:
         sources, problem = [], error.message
-    running = endpoint(home)
+    running, mail = endpoint(home), standing(home, project.name, project.alerts)
+    last_look = last_beat(home.folder)
     actions = [] if broken or fixed else decide(state)
     rollout = state.rollout if state.rollout and state.rollout.running else None
     live = state.live.id if state.live else None
@@ -85,13 +102,18 @@ def status(project: Project, home: Home, broken: str | None = None) -> Status:
         window=windows[0] if windows else None,
         watched=find_release(home, windows[0].release) if windows else None,
         coming=coming_window(home, project.name, settings=project.watch, delay=project.main.label_delay),
-        alerts=open_alerts(home, project.name),
+        alerts=list(mail.open),
         sources=sources,
         next=[stays] if stays else [_told(a) for a in actions] or _waiting(project, state.last, state.live),
         last=state.last,
         rollout=rollout,
         seen=state.seen,
         waits=next_step(rollout, state.seen, live, state.now).reason if rollout and not stays else "",
+        silences=list(mail.silences),
+        pages=tally_of(pages_lately(project.alerts, mail), *project.alerts.budget) if project.alerts.to else "",
+        waiting=backlog(home, project.name, project.alerts),
+        beat=last_look,
+        stuck=stuck(last_look, project.alerts),
         broken=broken,
         problem=problem,
     )

@@ -38,6 +38,8 @@ KEEPER = "keepfit"
 """In whose name the loop moves rollouts on and takes versions back."""
 
 WATCHED = ("performance", "drift", "freshness")
+TRAINED = ("retraining", "production")
+"""Kinds of alerts that a training opens when it comes to nothing, and that end with one that does not."""
 
 
 def train(project: Project, home: Home, *, heard: Heard | None = None) -> tuple[ModelVersion, Run]:
@@ -148,7 +150,7 @@ def release(home: Home, plan: ReleasePlan, *, reason: str) -> Release | Rollout:
     from keepfit.releases.apply import apply
 
     made = apply(home, plan, authors(home, plan), reason=reason)
-    update(home, plan.model_name, [], kinds=["retraining", "release"])
+    update(home, plan.model_name, [], kinds=[*TRAINED, "release"])
     return made
 
 

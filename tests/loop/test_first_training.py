@@ -55,7 +55,7 @@ def test_it_is_told_and_tried_again_only_when_that_may_help(root: Path) -> None:
     kept = home(load_project(root), clock=clock)
     assert look(root, kept) == ["refused"]
     (alert,) = open_alerts(kept, "shop")
-    assert (alert.severity, alert.fingerprint) == ("page", "retraining")
+    assert (alert.severity, alert.fingerprint) == ("page", "production")
     assert "version 1 refused, nothing is in production: auc: " in alert.text
     told = status(load_project(root), kept)
     assert told.next[0].startswith("train at ")

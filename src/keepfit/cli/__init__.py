@@ -33,6 +33,7 @@ VERBS = {
         "predict the rows of files, of any size, with the champion", "keepfit predict new.csv --out out.csv"
     ),
     "watch": Verb("what monitoring saw, window by window, and the open alerts", "keepfit watch --last 14"),
+    "alerts": Verb("who must know: list, show, ack, silence, test", "keepfit alerts ack alert-3f2a91 --note 'on it'"),
     "retrain": Verb(
         "go once around: train, check, package, release if it is better", "keepfit retrain --reason 'new plane'"
     ),

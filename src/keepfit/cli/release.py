@@ -11,6 +11,7 @@ from keepfit.cli import deploying
 from keepfit.cli.opening import open_project
 from keepfit.cli.planning import planned
 from keepfit.cli.report import Progress, Report
+from keepfit.cli.telling import tell
 from keepfit.core.errors import Refused, UsageError
 from keepfit.home import Home
 from keepfit.project import Project
@@ -37,6 +38,7 @@ def run(options: Namespace) -> Report:
     progress.show(f"releasing {plan} ...")
     made = steps.release(home, plan, reason=options.reason)
     progress.clear()
+    tell(project, home)
     return told(home, made)
 
 

@@ -6,6 +6,7 @@ from argparse import ArgumentParser, Namespace
 
 from keepfit.cli.opening import open_project
 from keepfit.cli.report import Progress, Report
+from keepfit.cli.telling import tell
 from keepfit.home import Home
 from keepfit.loop import Action, State, observe, tick
 from keepfit.models.model import find_model
@@ -27,6 +28,7 @@ def run(options: Namespace) -> Report:
         progress.show(f"{action.verb}: {action.reason}")
 
     tick(project, home, show, until=lambda state: state.trigger is None)
+    tell(project, home)
     ended = find_trigger(home, trigger.id)
     progress.clear()
     code = {"released": 0, "rolling out": 0, "unchanged": 0, "waiting": 0, "failed": 1}.get(ended.ending or "", 3)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
+from keepfit.alerting.alert import Alert
+from keepfit.cli.alerts.showing import known
 from keepfit.cli.opening import briefly
 from keepfit.cli.report import Report
-from keepfit.core.clocks import iso
+from keepfit.core.clocks import age, iso
 from keepfit.project import find_root, home, load_leniently
 from keepfit.status import Status, status
 
@@ -32,8 +34,11 @@ def screen(status: Status) -> str:
         lines.append(_line("", status.waits))
     lines.append(_line("endpoint", status.endpoint or "not running: keepfit up"))
     lines += _block("doing", _doing(status))
-    alerts = [f"{a.severity} since {iso(a.since)}: {a.text}" for a in status.alerts]
+    if status.stuck:
+        lines.append(_line("loop", status.stuck))
+    alerts = [_alert(a, status) for a in status.alerts]
     lines += _block("alerts", [*alerts, *(s.text for s in status.sources)] or ["none"])
+    lines += _block("told", [*([status.pages] if status.pages else []), *status.waiting])
     if status.broken:
         lines.append(_line("project", status.broken))
     if status.problem:
@@ -43,6 +48,11 @@ def screen(status: Status) -> str:
         ending = f"{status.last.ending}: {status.last.note}" if status.last.ending else "being worked on"
         lines.append(_line("last training", f"{iso(status.last.time)} ({status.last.reason}) {ending}"))
     return "\n".join(lines)
+
+
+def _alert(alert: Alert, status: Status) -> str:
+    told = "".join(f", {part}" for part in [known(alert, status.silences)] if part)
+    return f"{alert.severity} since {iso(alert.since)} ({age(status.now - alert.since)}{told}): {alert.text}"
 
 
 def _doing(status: Status) -> list[str]:

@@ -13,6 +13,8 @@ import traceback
 from argparse import ArgumentParser, Namespace
 from datetime import timedelta
 
+from keepfit.alerting.heartbeat import beat, rest
+from keepfit.alerting.keeper import Keeper
 from keepfit.cli.opening import open_anyway, open_project
 from keepfit.cli.port import port
 from keepfit.cli.replaying import replay_and_review
@@ -64,6 +66,7 @@ def _live(options: Namespace) -> Report:
         signal.signal(number, lambda *_: stop.set())
 
     def acted(action: Action, state: State) -> None:
+        beat(home.folder, action.verb)
         progress.note(f"{iso(state.now)}  {action.ending or action.verb}: {action.reason or action.window}")
 
     running = start_gateway(
@@ -78,6 +81,9 @@ def _live(options: Namespace) -> Report:
     running.keep(progress.note)
     notify(READY, f"STATUS={project.name} is served at {running.url}")
     threading.Thread(target=_tell_alive, args=(running,), name="watchdog", daemon=True).start()
+    beat(home.folder, "starting")
+    name, settings = project.name, lambda: project.alerts
+    keeper = Keeper(home, name, settings, url=lambda: running.url, tell=progress.note)
     troubles = set[str]()  # what has been told since all was well
     try:
         while not stop.is_set():
@@ -87,6 +93,7 @@ def _live(options: Namespace) -> Report:
                     raise broken
                 refresh(home, project.sides)
                 tick(project, home, acted)
+                beat(home.folder)
                 troubles = set[str]()  # what has been told since all was well
             except Exception as problem:  # whatever it is, the endpoint goes on answering
                 known = isinstance(problem, KeepfitError)
@@ -100,6 +107,8 @@ def _live(options: Namespace) -> Report:
             anew.clear()
     finally:
         notify(STOPPING)
+        keeper.stop()
+        rest(home.folder)
         running.stop()
     return Report({"stopped": True}, "stopped")
 

@@ -8,6 +8,7 @@ from keepfit import steps
 from keepfit.alerting.alert import open_alerts
 from keepfit.cli.opening import open_anyway
 from keepfit.cli.report import Progress, Report, table
+from keepfit.cli.telling import tell
 from keepfit.core.clocks import iso
 from keepfit.core.files import is_read_only
 from keepfit.models.task import METRICS
@@ -28,6 +29,7 @@ def run(options: Namespace) -> Report:
         if live:
             steps.watch(project, home, live, start)
     progress.clear()
+    tell(project, home)
     windows = list_windows(home, project.name, limit=options.last)
     alerts = open_alerts(home, project.name)
     metrics = METRICS[project.task]

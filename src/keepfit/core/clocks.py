@@ -71,3 +71,11 @@ def utc(time: datetime) -> datetime:
 def iso(time: datetime) -> str:
     """The time as people read it: `2013-05-02 14:30:00`, without a zone since all are UTC."""
     return utc(time).replace(tzinfo=None, microsecond=0).isoformat(" ")
+
+
+def age(length: timedelta) -> str:
+    """How long something has lasted, roughly: `3d`, `4h`, `12m`."""
+    for unit, seconds in (("d", 86_400), ("h", 3600), ("m", 60)):
+        if length >= timedelta(seconds=2 * seconds):
+            return f"{length // timedelta(seconds=seconds)}{unit}"
+    return f"{max(0, length // timedelta(seconds=1))}s"

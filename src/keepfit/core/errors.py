@@ -12,6 +12,7 @@ KeepfitError
 │   └── DamagedObject     bytes that no longer match their digest
 ├── NotFound              no such run, model, release, prediction ...
 ├── PackageError          a package that is damaged, unsigned or does not reproduce its golden rows
+├── DeliveryError         a message did not reach a channel
 ├── ServingError          the endpoint cannot start, or does not answer
 └── Refused               the answer is no: a gate failed
 """
@@ -89,6 +90,10 @@ class NotFound(KeepfitError):
 
 class PackageError(KeepfitError):
     code = "package"
+
+
+class DeliveryError(KeepfitError):
+    code = "delivery"
 
 
 class ServingError(KeepfitError):

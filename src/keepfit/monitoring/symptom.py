@@ -6,7 +6,18 @@ from typing import Any, Literal
 
 import msgspec
 
-SymptomKind = Literal["performance", "drift", "data", "freshness", "change", "retraining", "release"]
+SymptomKind = Literal[
+    "performance",
+    "drift",
+    "data",
+    "freshness",
+    "change",
+    "retraining",
+    "release",
+    "production",
+    "service",
+    "loop",
+]
 Severity = Literal["page", "digest"]
 
 

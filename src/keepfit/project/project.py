@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from keepfit.alerting.settings import AlertSettings
 from keepfit.checks.requirement import CheckSettings
 from keepfit.core.errors import ProjectError
 from keepfit.datasets.dataset import ColumnType, Dataset
@@ -42,6 +43,7 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     release: ReleaseSettings = ReleaseSettings()
     serve: ServeSettings = ServeSettings()
     watch: WatchSettings = WatchSettings()
+    alerts: AlertSettings = AlertSettings()
     retrain: RetrainSettings = RetrainSettings()
     ledger: str = LEDGER
     objects: str = OBJECTS

@@ -15,6 +15,7 @@ from keepfit.datasets.dataset import Dataset
 from keepfit.loadtest.demand import demand
 from keepfit.models.task import METRICS, Task
 from keepfit.monitoring.settings import WatchSettings
+from keepfit.project.alerts import alert_rules
 from keepfit.project.columns import column_rules, span
 from keepfit.project.project import TASKS
 from keepfit.project.references import reference_rules
@@ -50,6 +51,8 @@ def rules(root: Path, parts: dict[str, Any]) -> Iterator[Problem]:
         yield from _serve_rules(parts["serve"], main)
     if "watch" in parts:
         yield from _watch_rules(parts["watch"])
+    if "alerts" in parts:
+        yield from alert_rules(parts["alerts"])
     if "retrain" in parts:
         yield from _retrain_rules(parts["retrain"])
     yield from reference_rules(root, data, main, parts.get("train"), parts.get("check"))

@@ -10,6 +10,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 import msgspec
 
+from keepfit.alerting.settings import AlertSettings
 from keepfit.checks.requirement import CheckSettings
 from keepfit.core.errors import did_you_mean
 from keepfit.core.toml import Key
@@ -65,6 +66,7 @@ class Sections(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     release: ReleaseSettings = ReleaseSettings()
     serve: ServeSettings = ServeSettings()
     watch: WatchSettings = WatchSettings()
+    alerts: AlertSettings = AlertSettings()
     retrain: RetrainSettings = RetrainSettings()
 
 
