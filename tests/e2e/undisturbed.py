@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import pickle
+import resource
 import shutil
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -27,6 +27,7 @@ class Undisturbed(NamedTuple):
     after: State
     done: Struck
     seconds: float
+    """Of the processor."""
 
 
 def places(tmp_path: Path) -> Path:
@@ -49,13 +50,18 @@ def undisturbed(command: Command, root: Path) -> Undisturbed:
 def _run_undisturbed(command: Command, root: Path) -> Undisturbed:
     prepared = prepare(command.after, root)
     place = shutil.copytree(prepared, root / f"{command.name}.undisturbed")
-    before, began = look(place), time.monotonic()
+    before, began = look(place), _spent()
     done = strike(command.line, cwd=place / command.cwd, below=place)
-    seconds = time.monotonic() - began
+    seconds = _spent() - began
     assert done.exit_code == 0, done.stderr
     after = look(place)
     shutil.rmtree(place)
     return Undisturbed(prepared, before, after, done, seconds)
+
+
+def _spent() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def judged(
@@ -73,9 +79,7 @@ def judged(
         yield from (f"acknowledged, but {line}" for line in missing(command, after, found))
     complete = not any(missing(command, after, found))
     done = subprocess.run(command.line, cwd=place / command.cwd, capture_output=True, text=True, check=False)
-    if done.returncode and not (
-        complete and "Traceback" not in done.stderr
-    ):  # what is done cannot always be done twice
+    if "Traceback" in done.stderr or (done.returncode and not complete):  # what is done cannot always be done twice
         yield f"run again: {done.returncode}: {done.stdout[-500:]} {done.stderr[-1500:]}"
     again = look(place)
     yield from (f"run again, it {line}" for line in missing(command, after, again))
@@ -97,6 +101,7 @@ def missing(command: Command, after: State, found: State) -> Iterator[str]:
 
 
 def kinds(state: State) -> set[str]:
+    """Of the facts there are."""
     return {kind for kind, _ in state.facts.values()}
 
 
