@@ -64,7 +64,7 @@ def test_a_package_of_a_key_that_is_not_trusted_is_not_loaded(first: Path, secon
     shutil.rmtree(second / ".keepfit" / "trusted")
     shutil.copytree(first / "data", second / "data")
     told = keepfit("predict", "data/parcels.parquet", "--out", "predicted.parquet", cwd=second, code=1)
-    assert "which is not trusted here" in told and "keepfit pull --trust" in told
+    assert "which is not trusted here" in told and "keepfit trust" in told
 
 
 def test_models_alone_are_enough_to_predict(first: Path, second: Path) -> None:
@@ -97,3 +97,18 @@ def test_what_cannot_be_done_is_told(first: Path, second: Path, tmp_path: Path) 
     assert 'write remote = "s3://bucket/delay"' in keepfit("push", cwd=second, code=2)
     (second / "keepfit.toml").write_text(f'objects = "folder:../shared"\n{toml}')
     assert "may be in use by others" in keepfit("gc", cwd=second, code=2)
+
+
+def test_a_machine_that_shares_ledger_and_store_trusts_a_key_by_name(first: Path, second: Path) -> None:
+    toml = (second / "keepfit.toml").read_text()
+    shared = f'ledger = "sqlite:{first}/.keepfit/ledger.db"\nobjects = "folder:{first}/.keepfit/objects"\n'
+    (second / "keepfit.toml").write_text(shared + toml)
+    (met,) = keepfit("trust", "--json", cwd=second)
+    assert not met["trusted"] and met["packages"] == 1
+    shutil.copytree(first / "data", second / "data")
+    predict = ("predict", "data/parcels.parquet", "--out", "predicted.parquet")
+    assert f"hint: if you know whose key that is: keepfit trust {met['id']}" in keepfit(*predict, cwd=second, code=1)
+    assert "keepfit trust" in keepfit("trust", "0123456789abcdef", cwd=second, code=1)
+    keepfit("trust", met["id"], cwd=second)
+    keepfit(*predict, cwd=second)
+    assert "trusted" in keepfit("trust", cwd=second)

@@ -103,9 +103,9 @@ def test_pages_stay_small_whatever_they_show() -> None:
 def test_plots_take_any_numbers() -> None:
     odd = [float("nan"), float("inf"), -1e308, 1e308, 5e-324, 0.0]
     assert "nan" not in lines([Line("a", [(float(i), v) for i, v in enumerate(odd)])], x="x", y="y").split("<title>")[0]
-    assert lines([], x="x", y="y").startswith("<svg")
+    assert lines([], x="x", y="y").startswith('<div class="plot"><svg')
     parallel([{"a": 1, "b": "x"}, {"a": None, "b": 2.0}, {"b": float("nan")}], ["a", "b", "none"])
-    assert parallel([], ["a"]).startswith("<svg")
+    assert parallel([], ["a"]).startswith('<div class="plot"><svg')
     assert bars({"<a>": 0.0}).count("&lt;a&gt;") == 1
     assert html_table(("a",), []) == ""
     assert len(spark(odd)) == 6

@@ -338,7 +338,7 @@ def test_what_was_joined_is_logged_with_the_answer(writer: Writer, tmp_path: Pat
         hours = [float(number)] * len(rows)
         columns = msgspec.msgpack.encode([[micros(h) for h in hours], hours, ["text"] * len(rows)])
         told = packed(Source("toy", 1, "release-1", INPUTS, "at", None, sides))  # type: ignore[arg-type]
-        writer.log.append(told, ids, columns, [0.5] * len(rows), sides=msgspec.Raw(_packed(frames)))
+        writer.log.append(told, ids, columns, [0.5] * len(rows), sides=_packed(frames))
         joined |= zip(ids, frames["weather"].to_dicts(), strict=True)
         if number == 0:
             writer.log.flush()

@@ -49,6 +49,7 @@ VERBS = {
     "who-was-live": Verb("which model answered at a time", "keepfit who-was-live --at 2013-05-02"),
     "push": Verb("bring data, models and facts to the remote", "keepfit push"),
     "pull": Verb("bring what others have pushed", "keepfit pull"),
+    "trust": Verb("whose packages are believed here, and whose are not", "keepfit trust 3f2a91bc0d4e5f60"),
     "verify": Verb("check every object, name and fact, and repair what can be", "keepfit verify --repair"),
     "gc": Verb("free what no fact and no name needs", "keepfit gc --yes"),
     "schema": Verb("the JSON Schema of keepfit.toml, for editors", "keepfit schema > keepfit.schema.json"),

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import os
 import re
+import time
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,8 @@ from keepfit.datasets.progress import Told
 from keepfit.datasets.source import source_of
 from keepfit.home import Home
 
+_ASKED = ".asked"
+"""Beside an answer, a file whose time says when it was last given."""
 _PARQUET: dict[str, Any] = {"compression": "zstd", "compression_level": 3, "row_group_size": 1 << 18}
 
 
@@ -29,15 +33,30 @@ def pin(home: Home, dataset: Dataset, *, told: Told = lambda _: None) -> Path:
     The same rows leave the same file as it is. Raises DataError with the database's own words,
     without the password that may be in the address; the old answer then stays.
     """
-    source = source_of(home.root, dataset)
-    place = home.root / source.base / source.pattern
+    place = answer_of(home, dataset)
     told(f"asking for {dataset.name}")
     answer = _ask(home.root, dataset, told)
     if not _is(answer, place):
         buffer = io.BytesIO()
         answer.write_parquet(buffer, **_PARQUET)
         write_file(place, buffer.getvalue())
+    place.with_suffix(_ASKED).touch()
     return place
+
+
+def answer_of(home: Home, dataset: Dataset) -> Path:
+    """Where the last answer to a dataset's query is, if it was ever asked."""
+    source = source_of(home.root, dataset)
+    return home.root / source.base / source.pattern
+
+
+def is_due(home: Home, dataset: Dataset, pause: timedelta) -> bool:
+    """Whether a dataset's query was not asked, with an answer, for so long."""
+    try:
+        asked = answer_of(home, dataset).with_suffix(_ASKED).stat().st_mtime
+    except FileNotFoundError:
+        return True
+    return not 0 <= time.time() - asked < pause.total_seconds()
 
 
 def is_ordered(query: str) -> bool:

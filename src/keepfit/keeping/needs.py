@@ -6,12 +6,11 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-import msgspec
-
 from keepfit.core.digests import canonical
 from keepfit.core.errors import DamagedObject, NotFound
+from keepfit.datasets.tree import read_manifest
 from keepfit.ledger import Fact, Ledger
-from keepfit.objects import Objects, read
+from keepfit.objects import Objects
 
 _DIGEST = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 _WHOLE = re.compile(r"[0-9a-f]{64}")
@@ -55,14 +54,14 @@ class Needs:
                 continue
             self._listed.add(digest)
             try:
-                entries = _manifest(self._objects, digest)
+                entries = read_manifest(self._objects, digest)
             except (NotFound, DamagedObject):
                 self.unlisted.add(digest)
                 continue
-            for _, kind, _, below in entries:
-                self.by.setdefault(below, []).append(id)
-                if kind == "folder":
-                    todo.append(below)
+            for entry in entries:
+                self.by.setdefault(entry.digest, []).append(id)
+                if entry.kind == "folder":
+                    todo.append(entry.digest)
 
 
 def facts(ledger: Ledger, after: int = 0) -> Iterator[tuple[int, Fact]]:
@@ -94,36 +93,9 @@ def words(fact: Fact) -> str:
     return f"{fact.kind} {name}@{number}" if number else f"{fact.kind} {name} of {fact.time:%Y-%m-%d %H:%M}"
 
 
-def tree_files(objects: Objects, root: str, above: str = "") -> Iterator[tuple[str, str]]:
-    """The files of a tree, as path and digest, as far as it can be read."""
-    try:
-        entries = _manifest(objects, root)
-    except (NotFound, DamagedObject):
-        return
-    for name, kind, _, digest in entries:
-        if kind == "folder":
-            yield from tree_files(objects, digest, f"{above}{name}/")
-        else:
-            yield f"{above}{name}", digest
-
-
 def _texts(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict | list | tuple):
         for item in value.values() if isinstance(value, dict) else value:
             yield from _texts(item)
-
-
-def _manifest(objects: Objects, digest: str) -> list[tuple[str, str, int, str]]:
-    try:
-        return _decode(read(objects, digest)).entries
-    except msgspec.DecodeError as problem:
-        raise DamagedObject(f"object `{digest}` is no manifest of a folder", hint="keepfit verify") from problem
-
-
-class _Manifest(msgspec.Struct):
-    entries: list[tuple[str, str, int, str]]
-
-
-_decode = msgspec.json.Decoder(_Manifest).decode

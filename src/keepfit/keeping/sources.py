@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from keepfit.core.digests import digest_bytes, digest_file
-from keepfit.core.errors import KeepfitError, StoreError
+from keepfit.core.errors import DamagedObject, KeepfitError, NotFound, StoreError
+from keepfit.datasets.tree import Entries, files_below, read_manifest
 from keepfit.home import Home
-from keepfit.keeping.needs import facts, tree_files
+from keepfit.keeping.needs import facts
 from keepfit.objects import Objects, Target, copy
 
 
@@ -65,11 +67,19 @@ def _files(home: Home) -> Iterator[tuple[Path, str]]:
         for path, digest in fact.body.get("code", {}).items() if fact.kind == "run" else ():
             yield home.root / path, digest
         if fact.kind == "data" and "tree" in fact.refs:
-            for name, digest in tree_files(home.objects, fact.refs["tree"]):
-                yield home.root / fact.body.get("base", "") / name, digest
+            for file in files_below(functools.partial(_entries, home.objects), fact.refs["tree"]):
+                yield home.root / fact.body.get("base", "") / file.path, file.digest
         elif fact.kind == "data":
             for file in fact.body["files"]:
                 yield home.root / file["path"], file["digest"]
+
+
+def _entries(objects: Objects, manifest: str) -> Entries:
+    """The entries of a folder; none when it cannot be read."""
+    try:
+        return {entry.name: entry for entry in read_manifest(objects, manifest)}
+    except (NotFound, DamagedObject):
+        return {}
 
 
 class _Mended:

@@ -11,7 +11,7 @@ import polars as pl
 from keepfit.core.clocks import duration, iso
 from keepfit.datasets.dataset import Dataset
 from keepfit.datasets.profile import Profile
-from keepfit.datasets.query import pin
+from keepfit.datasets.query import answer_of, is_due, pin
 from keepfit.datasets.read import collect, find_files, known_at, naive, read_files
 from keepfit.home import Home
 from keepfit.ledger import Fact, Point, Query, fact
@@ -27,6 +27,9 @@ from keepfit.runs.run import find_run
 from keepfit.serving.journal import journals
 from keepfit.serving.log import input_column, windows_of
 from keepfit.serving.truth import labelled
+
+_ASKED = 10
+"""How often, at most, a database is asked for fresh rows in the time that they may be old."""
 
 
 class Window(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,20 +134,33 @@ def list_windows(home: Home, name: str, *, limit: int = 100) -> list[Window]:
 
 
 def freshness(home: Home, datasets: Sequence[Dataset]) -> list[Symptom]:
-    """A symptom for each dataset whose newest row is older than the project allows."""
+    """A symptom for each dataset whose newest row is older than the project allows.
+
+    A database is asked only when the rows that are known would be too old, and then ten times, at most, in
+    the time that they may be old.
+    """
     found = []
     for dataset in datasets:
         if dataset.fresh and dataset.event_time:
-            if dataset.query:
-                pin(home, dataset)  # only the database knows how fresh it is
-            rows = known_at(read_files(find_files(home.root, dataset), dataset), dataset, home.clock.now())
-            newest = collect(rows.select(pl.col(dataset.event_time).max()), dataset).item()
-            if newest is None or naive(home.clock.now()) - newest > duration(dataset.fresh):
+            now, age = naive(home.clock.now()), duration(dataset.fresh)
+            newest = _newest_row(home, dataset)
+            if dataset.query and (newest is None or now - newest > age) and is_due(home, dataset, age / _ASKED):
+                pin(home, dataset)  # only the database knows whether there are newer ones
+                newest = _newest_row(home, dataset)
+            if newest is None or now - newest > age:
                 text = f"the newest row of `{dataset.name}` is of {newest}; it may be {dataset.fresh} old"
                 found.append(
                     Symptom(kind="freshness", place=dataset.name, severity="page", text=text, hint="keepfit status")
                 )
     return found
+
+
+def _newest_row(home: Home, dataset: Dataset) -> datetime | None:
+    """When the newest row that is known here happened; None when there is none."""
+    if dataset.query and not answer_of(home, dataset).exists():
+        return None
+    rows = known_at(read_files(find_files(home.root, dataset), dataset), dataset, home.clock.now())
+    return collect(rows.select(pl.col(dataset.event_time or "").max()), dataset).item()  # type: ignore[no-any-return]
 
 
 def _performance(recent: Performance, live: Release) -> list[Symptom]:

@@ -63,7 +63,7 @@ def opened(envelope: bytes, key: Path, kind: str = PAYLOAD_TYPE, *, trust: str |
     id = held.signatures[0].keyid
     public = signer(envelope).public if id == trust else _public(id, key)
     if public is None:
-        hint = f"if you know whose key that is: keepfit pull --trust {id}"
+        hint = f"if you know whose key that is: keepfit trust {id}"
         raise PackageError(f"the package is signed with the key `{id}`, which is not trusted here", hint=hint)
     try:
         Ed25519PublicKey.from_public_bytes(public).verify(signature, _encoding(payload, kind))

@@ -58,7 +58,11 @@ def parallel(rows: Sequence[Mapping[str, object]], axes: Sequence[str], logarith
     for i, (axis, scale) in enumerate(zip(axes, scales, strict=True)):
         at = _LEFT + i * spread
         marks.append(f'<line class="axis" x1="{at:.1f}" y1="{top}" x2="{at:.1f}" y2="{bottom}"/>')
-        marks.append(_text(at, 12 + 12 * (i % 2), axis[:24], "middle", "name"))  # neighbours may be long: not beside
+        anchor = "start" if i == 0 else "end" if i == len(axes) - 1 else "middle"
+        side = {"start": -_LEFT, "end": _LEFT}.get(anchor, 0)
+        marks.append(
+            _text(at + side, 12 + 12 * (i % 2), axis[:24], anchor, "name")
+        )  # neighbours may be long: not beside
         marks.append(_text(at, top - 8, scale.high, "middle"))
         marks.append(_text(at, bottom + 14, scale.low, "middle"))
     return _svg(marks)
@@ -167,10 +171,12 @@ def _stroke(number: int) -> str:
 
 def _key(names: Sequence[str]) -> str:
     swatches = (
-        f'<span><i style="background:var(--c{n % COLOURS})"></i>{escape(name)}</span>' for n, name in enumerate(names)
+        f'<span><i style="border-top:.25rem {"dashed" if n >= COLOURS else "solid"} var(--c{n % COLOURS})"></i>'
+        f"{escape(name)}</span>"
+        for n, name in enumerate(names)
     )
     return f'<p class="key">{"".join(swatches)}</p>' if len(names) > 1 else ""
 
 
 def _svg(marks: Iterable[str], height: int = HEIGHT) -> str:
-    return f'<svg viewBox="0 0 {WIDTH} {height}" role="img">{"".join(marks)}</svg>'
+    return f'<div class="plot"><svg viewBox="0 0 {WIDTH} {height}" role="img">{"".join(marks)}</svg></div>'

@@ -14,12 +14,14 @@ body{margin:2rem auto;max-width:60rem;padding:0 1rem;color:var(--ink);background
 font:15px/1.5 system-ui,sans-serif}h1{font-size:1.4rem}h2{font-size:1.05rem;margin-top:2rem}
 table{border-collapse:collapse;display:block;overflow-x:auto;font-variant-numeric:tabular-nums}
 th,td{text-align:left;padding:.2rem .9rem .2rem 0;border-bottom:1px solid var(--rule);vertical-align:top}
-th{color:var(--dim);font-weight:600}pre{overflow-x:auto;font-size:13px;line-height:1.4}
+td,th{white-space:nowrap}th{color:var(--dim);font-weight:600}pre{overflow-x:auto;font-size:13px;line-height:1.4}
 pre .add{background:var(--add)}pre .del{background:var(--del)}.dim,.key{color:var(--dim)}
-svg{width:100%;height:auto;max-width:52rem;font:11px system-ui,sans-serif}svg text{fill:var(--dim)}
+.plot{overflow-x:auto}
+svg{width:100%;height:auto;min-width:36rem;max-width:52rem;font:11px system-ui,sans-serif}
+svg text{fill:var(--dim)}
 svg .name{fill:var(--ink);font-weight:600}svg .grid,svg .axis{stroke:var(--rule)}svg .line{fill:none;stroke-width:1.8}
 svg .row{fill:none;stroke:var(--c0);stroke-width:1.5}svg .dot,svg .bar{fill:var(--c0)}
-.key span{margin-right:1.2rem}.key i{display:inline-block;width:.8rem;height:.25rem;
+.key span{display:inline-block;margin-right:1.2rem}.key i{display:inline-block;width:1.2rem;
 margin-right:.4rem;vertical-align:middle}
 """
 _LONGEST = 200_000

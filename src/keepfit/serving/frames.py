@@ -49,8 +49,8 @@ class Scored(msgspec.Struct, frozen=True, tag="scored", array_like=True):
     failed: dict[int, int]
     cpu: float
     """Seconds of CPU that it took."""
-    sides: msgspec.Raw = msgspec.Raw(b"\x90")
-    """What was joined to the rows: packed columns for each side dataset."""
+    sides: bytes = msgspec.msgpack.encode([])
+    """What was joined to the rows: packed columns for each side dataset, as msgpack."""
 
 
 ToScorer = Score | AddRows | ReloadRows

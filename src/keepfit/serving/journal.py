@@ -52,9 +52,9 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
     """How all the rows, or each of them, came to be answered by this model."""
 
 
-NONE = msgspec.Raw(b"\x90")
-"""No side datasets."""
 _encode = msgspec.msgpack.Encoder().encode
+NONE = _encode([])
+"""What is joined where there are no side datasets."""
 _decode = msgspec.msgpack.Decoder(Record).decode
 
 
@@ -87,11 +87,11 @@ class Journal:
         columns: bytes,
         values: Sequence[Any],
         *,
-        sides: msgspec.Raw = NONE,
+        sides: bytes = NONE,
         route: str | list[str] | None = None,
     ) -> bool:
         """Write one record with one call; False when the disk would not take it whole, and nothing was written."""
-        body = _encode((source, time.time_ns() // 1000, ids, msgspec.Raw(columns), values, sides, route))
+        body = _encode((source, time.time_ns() // 1000, ids, msgspec.Raw(columns), values, msgspec.Raw(sides), route))
         record = b"".join((len(body).to_bytes(4, "little"), zlib.crc32(body).to_bytes(4, "little"), body))
         with self._lock:
             if self._fd is None:

@@ -92,7 +92,7 @@ class Log:
         columns: bytes,
         values: Sequence[Any],
         *,
-        sides: msgspec.Raw = NONE,
+        sides: bytes = NONE,
         route: str | list[str] | None = None,
     ) -> None:
         """Keep the predictions of a batch; when the disk refuses they are counted as dropped."""
@@ -221,7 +221,8 @@ def rows_of(records: Iterable[Record]) -> pl.DataFrame:
     """The rows of journal records that got an answer, as they stand in segments."""
     by_source: dict[bytes, list[Record]] = {}
     for record in records:
-        by_source.setdefault(msgspec.msgpack.encode(record.source), []).append(record)
+        alike = msgspec.msgpack.encode([record.source, len(record.sides)])
+        by_source.setdefault(alike, []).append(record)
     tables = [_table(group) for group in by_source.values()]
     return together(tables) if tables else _NONE
 
@@ -248,8 +249,8 @@ def side_column(name: str) -> str:
 
 
 def _sides(source: Source, records: Sequence[Record]) -> list[pl.Series]:
-    """What was joined, a column of structs for each side dataset; nothing when a record tells nothing of it."""
-    if not all(len(r.sides) == len(source.sides) for r in records):
+    """What was joined, a column of structs for each side dataset; nothing when the records tell nothing of it."""
+    if len(records[0].sides) != len(source.sides):
         return []
     found = []
     for (name, types), *parts in zip(source.sides.items(), *(r.sides for r in records), strict=True):

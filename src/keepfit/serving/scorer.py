@@ -125,12 +125,12 @@ def _independent(scorer: Scorer) -> bool:
 def _serve(gateway: socket.socket, scorer: Scorer, online: OnlineRows, records: Path, budget: float) -> None:
     types = {name: column.type for name, column in scorer.manifest.inputs.items()}
 
-    joined = b""
+    joined = none = _packed({})
 
     def predict(rows: pl.DataFrame) -> Array:
         nonlocal joined
         sides = online.aligned(rows)
-        joined = _packed(sides) if sides else b""  # now: the user's function may change them
+        joined = _packed(sides)  # now: the user's function may change them
         return scorer.predict(rows, sides)
 
     while (body := _receive(gateway)) is not None:
@@ -139,10 +139,9 @@ def _serve(gateway: socket.socket, scorer: Scorer, online: OnlineRows, records: 
             begun = time.process_time()
             rows = table(types, msgspec.msgpack.decode(message.columns))
             values, failed = score(predict, rows, budget)
-            if failed and joined and len(failed) < rows.height:  # it was of a part of the rows
-                joined = _packed(online.aligned(rows))
-            told = {"sides": msgspec.Raw(joined)} if joined else {}
-            _say(gateway, Scored(values, failed, time.process_time() - begun, **told))
+            if failed:  # what was joined last was joined to a part of the rows
+                joined = _packed(online.aligned(rows)) if len(failed) < rows.height else none
+            _say(gateway, Scored(values, failed, time.process_time() - begun, joined))
         elif isinstance(message, AddRows):
             online.add(message.dataset, msgspec.msgpack.decode(message.columns))
         else:
