@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from benchmarks.serving import CLIENT, CODE, FEATURES, ROWS, Figure, Server, _keepfit, _loads, _measure, _write
+from benchmarks.serving import CLIENT, CODE, FEATURES, ROWS, Figure, Server, _keepfit, _loads, _measure, write_project
 from keepfit.engines import Here
 from keepfit.home import LEDGER, OBJECTS, Home
 from keepfit.ledger import Fact, Move, Query, fact, open_ledger
@@ -40,7 +40,7 @@ def main() -> None:
     names = [f"f{i}" for i in range(FEATURES)]
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        _write(root, names, values)
+        write_project(root, names, values)
         with (root / "keepfit.toml").open("a") as toml:
             toml.write('guard = { bake = "0s" }\n')
         rows = pl.DataFrame(values[:ROWS], names)

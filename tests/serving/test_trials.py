@@ -7,6 +7,7 @@ import contextlib
 import os
 import shutil
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,20 @@ def stopped(home: Home) -> str:
 
 def live(x: float, **other: Any) -> dict[str, Any]:
     return row(x, **{"note": "live", **other})
+
+
+@contextlib.contextmanager
+def without_ledger(home: Home) -> Iterator[None]:
+    home.ledger.close()
+    away = home.folder / "away"
+    away.mkdir()
+    for path in home.folder.glob("ledger*"):
+        shutil.move(path, away / path.name)
+    (home.folder / "ledger.db").write_bytes(b"damaged" * 1000)
+    yield
+    (home.folder / "ledger.db").unlink()
+    for path in away.iterdir():
+        shutil.move(path, home.folder / path.name)
 
 
 @pytest.fixture
@@ -250,14 +265,14 @@ def test_a_restart_does_not_try_again_what_was_stopped(home: Home, stage: str) -
         until(lambda: predict(running, live(5)) and conduct(home)[-1].stopped, PATIENCE)
         until(lambda: (home.folder / "pins" / "stopped.json").exists())
         found = standing(home)
-    shutil.move(home.folder / "ledger.db", home.folder / "away")
-    with gateway(home.root) as running:
-        told = ask(running, "GET", "/model")
-        assert (told["version"], told["challenger"]) == (1, None), "what was stopped is not tried again"
-        assert predict(running, live(5))[0]["prediction"] == 1005
-        shutil.move(home.folder / "away", home.folder / "ledger.db")
-        assert sync(running)["version"] == 1
-        assert ask(running, "GET", "/model")["challenger"] is None
+    with contextlib.ExitStack() as stack:
+        with without_ledger(home):
+            running = stack.enter_context(gateway(home.root))
+            told = ask(running, "GET", "/model")
+            assert (told["version"], told["challenger"]) == (1, None), "what was stopped is not tried again"
+            assert predict(running, live(5))[0]["prediction"] == 1005
+        told = until(lambda: not (t := sync(running))["problems"] and t, PATIENCE)
+        assert (told["version"], told["challenger"]) == (1, None)
         assert conduct(home) == [found]
 
 
@@ -314,9 +329,8 @@ def test_a_restart_without_a_ledger_goes_on_with_the_same_split(home: Home) -> N
         before = split(running)
         assert set(before) == {1, 2}
     assert pinned(home.folder / "pins" / "live.json").challenger.id == made.id  # type: ignore[union-attr]
-    shutil.move(home.folder / "ledger.db", home.folder / "away")
     shutil.move(home.folder / "objects", home.folder / "gone")
-    with gateway(home.root) as running:
+    with without_ledger(home), gateway(home.root) as running:
         assert split(running) == before
 
 

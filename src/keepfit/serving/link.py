@@ -72,7 +72,9 @@ class Link(asyncio.Protocol):
             end = LENGTH + int.from_bytes(self._buffer[:LENGTH], "little")
             if len(self._buffer) < end:
                 return
-            message = decode_from_scorer(memoryview(self._buffer)[LENGTH:end])
+            message = decode_from_scorer(
+                self._buffer[LENGTH:end]
+            )  # a copy: what stays raw in it goes on pointing there
             del self._buffer[:end]
             self._hear(message)
 
