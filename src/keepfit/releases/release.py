@@ -100,10 +100,30 @@ def record_release(
 ) -> Release:
     """A package in production in place of `before`, with the facts and moves `beside` it: all at once or nothing.
 
-    Raises Refused when something else has been released meanwhile.
+    `refs` name `package` and `model`; of a rollback also the model `rejected` and, if there is one, the release
+    `previous` that stands in, which otherwise is `before`. Raises Refused when something else has been released
+    meanwhile.
     """
+    subject, held = f"release/{name}", before.id if before else None
     kept = {role: refs[role] for role in ("package", "model")}
-    return _append(home, name, kept, version, reason, before, previous=before, beside=beside)
+    other = {role: refs[role] for role in ("rejected", "previous") if role in refs}
+    if before and "rejected" not in refs:
+        other["previous"] = before.id
+    made = fact(
+        "release",
+        subject,
+        time=home.clock.now(),
+        key=[subject, kept, held],
+        actor=home.actor,
+        body={"version": version, "reason": reason},
+        refs=kept | other,
+        attributes={"version": version},
+    )
+    moves = [Move(subject, held, made.id), *(move for _, move in beside)]
+    try:
+        return _release(home.ledger.append([made, *(fact for fact, _ in beside)], moves)[0])
+    except NameMoved as problem:
+        raise Refused(f"`{name}` was released by someone else in the meantime", hint="keepfit status") from problem
 
 
 def earlier(home: Home, name: str) -> list[Release]:
@@ -124,36 +144,8 @@ def take_back(home: Home, live: Release, *, reason: str) -> Release:
     back = good[0]
     previous = next((r for r in good if r.model != back.model), None)
     refs = {"package": back.package, "model": back.model, "rejected": live.model}
-    return _append(home, live.model_name, refs, back.version, reason, live, previous=previous)
-
-
-def _append(
-    home: Home,
-    name: str,
-    refs: dict[str, str],
-    version: int,
-    reason: str,
-    before: Release | None,
-    *,
-    previous: Release | None,
-    beside: Sequence[tuple[Fact, Move]] = (),
-) -> Release:
-    subject, held = f"release/{name}", before.id if before else None
-    made = fact(
-        "release",
-        subject,
-        time=home.clock.now(),
-        key=[subject, {role: refs[role] for role in ("package", "model")}, held],
-        actor=home.actor,
-        body={"version": version, "reason": reason},
-        refs=refs | ({"previous": previous.id} if previous else {}),
-        attributes={"version": version},
-    )
-    moves = [Move(subject, held, made.id), *(move for _, move in beside)]
-    try:
-        return _release(home.ledger.append([made, *(fact for fact, _ in beside)], moves)[0])
-    except NameMoved as problem:
-        raise Refused(f"`{name}` was released by someone else in the meantime", hint="keepfit status") from problem
+    refs |= {"previous": previous.id} if previous else {}
+    return record_release(home, live.model_name, refs, back.version, reason, live)
 
 
 def _release(found: Fact) -> Release:
