@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from guarantee_kit import another, kept, ready, spotless, volley
-from serving_kit import log_folder, open_home, package, release, until
+from serving_kit import ask, log_folder, open_home, package, release, until
 
 from keepfit.home import Home
 from keepfit.serving.gateway import Running
@@ -131,5 +131,5 @@ def test_the_clock_jumps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
             told.write_text("-30d\n")
             another(running)
             release(home, 1, package(home, 1))
-            until(lambda: ready(running)["version"] == 1)
+            assert ask(running, "POST", "/control/sync")["version"] == 1
     spotless(found)
