@@ -29,6 +29,7 @@ def main() -> None:
     def stop(_: float) -> bool:
         return bool(select.select([sys.stdin], [], [], 0)[0])
 
+    print("ready", flush=True)
     figures = fire(Target(job.url, job.token), questions, job.load, stop=stop)
     print(msgspec.json.encode(figures).decode(), flush=True)
 

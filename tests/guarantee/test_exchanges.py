@@ -2,46 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from guarantee_kit import FULL, spotless, volley
-from serving_kit import MODEL, ask, open_home, package, release, until
-
-from keepfit.core.errors import ServingError
-from keepfit.serving.gateway import Running, start
-from keepfit.serving.settings import ServeSettings
+from guarantee_kit import FULL, another, kept, ready, spotless, volley
+from serving_kit import ask, open_home, package, release, until
 
 SWAPS, KILLS, GATEWAYS = (1000, 100, 10) if FULL else (30, 8, 2)
-
-
-@contextlib.contextmanager
-def kept(root: Path) -> Iterator[Running]:
-    """A gateway that is started again whenever it ends."""
-    running = start(root, MODEL, ServeSettings(port=0))
-    running.keep(print)
-    try:
-        yield running
-    finally:
-        running.stop()
-
-
-def ready(running: Running) -> dict[str, object]:
-    """What is live, once a model answers."""
-
-    def live() -> dict[str, object] | None:
-        with contextlib.suppress(ServingError):
-            found: dict[str, object] = ask(running, "GET", "/model")
-            return found if found.get("ready") else None
-        return None
-
-    found: dict[str, object] = until(live, 60)
-    return found
 
 
 @pytest.mark.slow
@@ -68,21 +38,11 @@ def test_scorers_are_killed(tmp_path: Path) -> None:
         release(home, version, package(home, version))
     with kept(tmp_path) as running, volley(f"{KILLS} scorers killed", running.url, running.token, [1, 2]) as found:
         for _ in range(KILLS):
-            pid = int(str(ready(running)["pid"]))
+            pid = ready(running)["pid"]
             os.kill(pid, signal.SIGKILL)
             until(lambda pid=pid: ready(running)["pid"] != pid, 60)
             time.sleep(0.5)
     spotless(found)
-
-
-def another(running: Running, number: int) -> None:
-    """End the gateway by a signal, and wait for the next."""
-    ready(running)
-    pid = running.process.pid
-    os.kill(pid, number)
-    until(lambda: running.process.pid != pid, 60)
-    ready(running)
-    time.sleep(1)
 
 
 @pytest.mark.slow

@@ -40,10 +40,13 @@ class Scorer:
         return self.predict(rows.select(list(self.manifest.inputs)), sides)
 
     def self_test(self) -> None:
-        """Score the golden rows; PackageError unless every bit is as expected."""
+        """Score the golden rows; PackageError unless every answer is finite, and every bit as expected."""
         golden = self.golden()
         expected = golden[PREDICTION].to_numpy()
         got = self.score(golden)
+        if not np.isfinite(got).all():
+            row = int(np.flatnonzero(~np.isfinite(got).reshape(len(got), -1).all(axis=1))[0])
+            raise PackageError(f"golden row {row} is answered with {got[row]!r}, which is not finite")
         if expected.shape != got.shape or expected.tobytes() != got.tobytes():
             wrong = np.flatnonzero((expected != got).reshape(len(expected), -1).any(axis=1))
             row = int(wrong[0]) if len(wrong) else 0

@@ -207,7 +207,8 @@ class _Connection(asyncio.Protocol):
             elif late:
                 self._transport.close()
         elif self._state == "head":
-            if waited > (idle if self.last and self._head_bytes == 0 else HEAD_SECONDS):
+            silent = self.last and self._head_bytes == 0
+            if waited > (idle if silent else HEAD_SECONDS) and not (silent and self._has_more()):
                 self._transport.close()
         elif self._state == "idle" and self._resting and waited > idle and not self._has_more():
             self._transport.close()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import queue
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -52,6 +53,13 @@ ROWS = 10_000
 SECONDS = 30.0
 """A journal becomes a segment after so many rows, or so long."""
 
+STALLED = 0.1
+"""Seconds after which a write that has not ended is no longer waited for."""
+BUFFERED = 50_000
+"""Rows that are kept for a disk that stalls."""
+DRAINING = 10.0
+"""Seconds that a flush, and the end, wait for a disk that stalls."""
+
 _ODD = timedelta(days=366)
 """How far after its answer an event may be, and not before 1970: else its time is taken for a mistake."""
 
@@ -62,6 +70,55 @@ _MICROSECOND = timedelta(microseconds=1)
 _logger = logging.getLogger("keepfit.serving")
 
 
+class _Entry(NamedTuple):
+    """A batch to be written."""
+
+    source: msgspec.Raw
+    ids: Sequence[str]
+    columns: bytes
+    values: Sequence[Any]
+    sides: msgspec.Raw
+    route: str | list[str] | None
+
+
+class _Writer:
+    """Has a thread write, and waits for it, so that what is answered is written; but not for a disk that stalls."""
+
+    def __init__(self, write: Callable[[_Entry], None]) -> None:
+        self._write = write
+        self._queue: queue.SimpleQueue[tuple[_Entry | None, threading.Event]] = queue.SimpleQueue()
+        self._put = self._written = 0
+        self._stalled = False
+        threading.Thread(target=self._work, name="prediction journal", daemon=True).start()
+
+    def put(self, entry: _Entry) -> bool:
+        """Write it, or keep it until the disk goes on; False when too much is kept already. From one thread only."""
+        if self._stalled and self._put - self._written > BUFFERED:
+            return False
+        self._put += len(entry.ids)
+        done = threading.Event()
+        self._queue.put((entry, done))
+        if not self._stalled and not done.wait(STALLED):
+            self._stalled = True
+            _logger.warning("the disk of the prediction log stalls: answers no longer wait for it")
+        return True
+
+    def drain(self, seconds: float) -> bool:
+        """Whether all that was put has been written, after waiting for so long at most."""
+        done = threading.Event()
+        self._queue.put((None, done))
+        return done.wait(seconds)
+
+    def _work(self) -> None:
+        while True:
+            entry, done = self._queue.get()
+            if entry is not None:
+                self._write(entry)
+                self._written += len(entry.ids)
+                self._stalled = self._stalled and not self._queue.empty()
+            done.set()
+
+
 class Log:
     """Takes predictions, and turns journals into segments in a thread of its own."""
 
@@ -69,6 +126,7 @@ class Log:
         self._folder = folder
         self._journal = Journal(folder, instance)
         self._dropped = dropped
+        self._writer = _Writer(self._append)
         self._working = threading.Lock()
         self._wake = threading.Event()
         self._stopping = False
@@ -95,7 +153,12 @@ class Log:
         sides: bytes = NONE,
         route: str | list[str] | None = None,
     ) -> None:
-        """Keep the predictions of a batch; when the disk refuses they are counted as dropped."""
+        """Keep the predictions of a batch; when the disk refuses, or stalls for long, they are counted as dropped."""
+        if not self._writer.put(_Entry(source, ids, columns, values, sides, route)):
+            self._dropped(len(ids))
+
+    def _append(self, entry: _Entry) -> None:
+        source, ids, columns, values, sides, route = entry
         if not self._journal.append(source, ids, columns, values, sides=sides, route=route):
             self._dropped(len(ids))
         elif self._journal.rows >= ROWS:
@@ -104,6 +167,7 @@ class Log:
     def flush(self) -> None:
         """Turn all that has been appended into segments, in the caller's thread; raises StoreError."""
         with self._working:
+            self._writer.drain(DRAINING)
             try:
                 self._journal.turn()
             except OSError as problem:
@@ -114,11 +178,12 @@ class Log:
             merge_small(self._folder)
 
     def close(self) -> None:
-        """Flush and stop."""
+        """Flush and stop; a disk that stalls is not waited for."""
         self._stopping = True
         self._wake.set()
-        self._thread.join()
-        self._journal.close()
+        self._thread.join(2 * DRAINING)
+        if self._writer.drain(DRAINING):
+            self._journal.close()
 
     def _work(self) -> None:
         while True:

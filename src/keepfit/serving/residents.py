@@ -33,6 +33,8 @@ from keepfit.serving.settings import GuardLimits
 
 WAITING = 20.0
 """Seconds a request may wait for its answer, besides the time that two batches may take."""
+STARTING = 60.0
+"""Seconds a request may wait for a gateway that starts."""
 AGAIN = 5.0
 """Seconds before a release that could not be fetched is tried again."""
 WEIGHING = 1.0
@@ -103,7 +105,7 @@ class Residents:
         """The champion, or None; while the gateway starts, it is waited for."""
         if self.champion is None:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._started.wait(), WAITING)
+                await asyncio.wait_for(self._started.wait(), STARTING)
         return self.champion
 
     def put(self, ask: Ask, lane: Lane) -> None:

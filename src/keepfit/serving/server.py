@@ -129,7 +129,8 @@ class _Gateway:
 
     async def serve(self, server: HttpServer, url: str, ready: Callable[[str], None] | None) -> None:
         """Answer from the start; requests that come before the model is loaded wait for it."""
-        endpoint_file(self._folder).unlink(missing_ok=True)  # of a gateway that was killed
+        with contextlib.suppress(OSError):  # a read-only disk
+            endpoint_file(self._folder).unlink(missing_ok=True)  # of a gateway that was killed
         for log in self._logs:
             log.start()
         serving = asyncio.create_task(server.run())
