@@ -17,7 +17,7 @@ BEFORE = timedelta(days=7)
 """How long before the first sign of a fault its cause is looked for."""
 SHOWN = 5
 """Columns, and changes, that are named."""
-_CHANGES = ("release", "data", "change")
+_CHANGES = ("release", "rollout", "data", "change")
 
 
 class Background(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +52,8 @@ def _changes(home: Home, name: str, alert: Alert) -> list[str]:
 def _told(found: Fact) -> str:
     if found.kind == "release":
         return f"release: version {found.body['version']} went live by {found.actor or '-'}, {found.body['reason']}"
+    if found.kind == "rollout":
+        return f"rollout: version {found.body['version']} {found.body['stage']}"
     if found.kind == "data":
         return f"data: version {found.body['number']} of {found.subject.removeprefix('data/')}"
     return f"{found.body['kind']}: {found.body['text']}"

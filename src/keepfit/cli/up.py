@@ -103,6 +103,7 @@ def _live(options: Namespace) -> Report:
                     progress.note(told)
             _wait(every, stop, anew)
             if anew.is_set() and _can_start(progress):
+                keeper.stop()
                 os.execve(sys.executable, sys.orig_argv, {**os.environ, **running.leave()})
             anew.clear()
     finally:

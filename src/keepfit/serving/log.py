@@ -77,7 +77,7 @@ class _Entry(NamedTuple):
     ids: Sequence[str]
     columns: bytes
     values: Sequence[Any]
-    sides: msgspec.Raw
+    sides: bytes
     route: str | list[str] | None
 
 
