@@ -229,6 +229,7 @@ COMMANDS = [
     Command("predict", shipped, ["predict", "data/parcels.parquet", "--out", "answers.csv"]),
     Command("reproduce", shipped, ["reproduce", "champion", "--out", "proof.json"], anew=frozenset({"reproduced"})),
     Command("watch", asked, ["watch"]),
+    Command("silence", added, ["alerts", "silence", "drift", "--for", "2h"], anew=frozenset({"silence"})),
     Command("push", shipped, ["push"]),
     Command("pull", pushed, ["pull"], "other"),
     Command("gc", littered, ["gc", "--yes"]),

@@ -49,8 +49,6 @@ class Due(msgspec.Struct, frozen=True, kw_only=True):
     held: list[Alert] = []
     escalated: bool = False
     """Of an end: whether the beginning had been escalated."""
-    slot: datetime | None = None
-    """Of a digest: when it was due."""
 
 
 def due(settings: AlertSettings, standing: Standing) -> list[Due]:
@@ -125,7 +123,7 @@ def _digest(
     nobody = [a for a in heard if a.state == "open" and a.severity == "page" and a.acknowledged is None]
     about = {a.id: a for a in [*news, *nobody]}
     held = [a for a in beyond if a.id in about]
-    return Due(form="digest", about=list(about.values()), held=held, slot=slot) if about else None
+    return Due(form="digest", about=list(about.values()), held=held) if about else None
 
 
 def _heard(settings: AlertSettings, standing: Standing, alerts: Sequence[Alert]) -> list[Alert]:

@@ -163,7 +163,7 @@ def _channels(settings: AlertSettings, form: Form) -> list[str]:
 
 def _fact(home: Home, name: str, settings: AlertSettings, draft: Due, now: datetime, tally: str) -> Fact:
     about = [a.id for a in draft.about]
-    key = [name, draft.form, about, draft.slot]
+    key = [name, draft.form, about, now]  # the time too: projects of one name share receivers
     channels = [*_channels(settings, draft.form), *(settings.escalate_to if draft.escalated else [])]
     message = Message(
         id=fact_id("message", key),
