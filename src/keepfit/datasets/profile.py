@@ -193,8 +193,7 @@ def _contrasts(column: ColumnProfile, seen: Seen, blocks: Whole, rows: Whole, *,
         else:
             counts = part.of(seen.sketches[part.what], blocks)
         figures, sizes = gauge.figures(counts), counts.sum(axis=1)
-        for i, what in enumerate(gauge.names):
-            found = _varied(figures[:, i], sizes)
+        for i, (what, found) in enumerate(zip(gauge.names, _varied(figures, sizes), strict=True)):
             made.append(
                 Contrast(
                     column=column.name,
@@ -216,25 +215,33 @@ class _Varied(NamedTuple):
     tails: float | None = None
 
 
-def _varied(figures: Floats, sizes: Whole) -> _Varied:
-    """How much a figure, standard but for its sign, varied over blocks.
+def _varied(figures: Floats, sizes: Whole) -> list[_Varied]:
+    """How much each figure (columns), standard but for its sign, varied over blocks (rows).
 
     The largest counts for no more than chance makes of the largest of so many: else one odd day in training would make
     the next odd day an alarm. Where neighbours are alike (beyond twice the standard error of their correlation), means
     of several windows vary more than by chance, as in a series that remembers its last value.
     """
     there = np.isfinite(figures)
-    found, blocks = figures[there], int(there.sum())
-    if blocks < 2:
-        return _Varied(1.0, float(sizes.mean()) if len(sizes) else 0.0)
-    squares = float(found @ found)
-    spread = max(squares / (blocks - 1), float((found**2).max()) / (2 * math.log(2 * blocks)))
-    alike = float(found[1:] @ found[:-1]) / squares if squares else 0.0
-    if alike > 2 / math.sqrt(blocks):
-        spread *= (1 + min(alike, 0.9)) / (1 - min(alike, 0.9))
-    heavier = float((found**4).mean()) / max(squares / blocks, 1e-9) ** 2 - 3 - 2 * math.sqrt(24 / blocks)
-    tails = round(4 + 6 / heavier, 2) if heavier > 0 and squares else None
-    return _Varied(float(f"{spread:.5g}"), float(f"{sizes[there].mean():.5g}"), tails)
+    found, blocks = np.where(there, figures, 0.0), there.sum(axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        squares = (found**2).sum(axis=0)
+        spread = np.maximum(squares / (blocks - 1), (found**2).max(axis=0, initial=0) / (2 * np.log(2 * blocks)))
+        alike = np.nan_to_num((found[1:] * found[:-1]).sum(axis=0) / squares)
+        alike = np.where(alike > 2 / np.sqrt(blocks), np.minimum(alike, 0.9), 0.0)
+        heavier = np.nan_to_num((found**4).sum(axis=0) * blocks / squares**2) - 3 - 2 * np.sqrt(24 / blocks)
+        spread *= (1 + alike) / (1 - alike)
+        rows = (there * sizes[:, None]).sum(axis=0) / blocks
+    return [
+        _Varied(_short(spread[i]), _short(rows[i]), _short(4 + 6 / heavier[i]) if heavier[i] > 0 else None)
+        if blocks[i] > 1
+        else _Varied(1.0, _short(sizes.mean()) if len(sizes) else 0.0)
+        for i in range(figures.shape[1])
+    ]
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.5g}")
 
 
 def correlations(scores: Floats) -> Floats:
@@ -273,23 +280,20 @@ def _together(
         roots = np.sqrt(np.maximum(sizes - 3, 0))[:, None, None]
         apart = np.stack([correlations(g) for g in groups]) - every
         figures = np.where(roots > 0, apart * roots, np.nan)
+    places = [(i, j) for i in range(len(numeric)) for j in range(i) if math.isfinite(every[i, j])]
+    across, down = (np.array(p, dtype=np.int64) for p in (zip(*places, strict=True) if places else ((), ())))
     together, contrasts = [], []
-    for i, first in enumerate(numeric):
-        for j, second in enumerate(numeric[:i]):
-            if not math.isfinite(every[i, j]):
-                continue
-            found = _varied(figures[:, i, j], sizes)
-            together.append(
-                Together(first=second.name, second=first.name, correlation=round(math.tanh(every[i, j]), 5))
+    for (i, j), found in zip(places, _varied(figures[:, across, down], sizes), strict=True):
+        first, second = numeric[j].name, numeric[i].name
+        together.append(Together(first=first, second=second, correlation=_short(math.tanh(every[i, j]))))
+        contrasts.append(
+            Contrast(
+                column=first,
+                what=f"correlation with {second}",
+                other=second,
+                **found._asdict(),
             )
-            contrasts.append(
-                Contrast(
-                    column=second.name,
-                    what=f"correlation with {first.name}",
-                    other=first.name,
-                    **found._asdict(),
-                )
-            )
+        )
     return together, contrasts
 
 
@@ -302,7 +306,7 @@ def _course(counts: pl.DataFrame, blocks: Whole, there: Whole, level: str | None
         weight = numbers_of(counts["key"].to_numpy())
     with np.errstate(invalid="ignore", divide="ignore"):
         found = np.bincount(row, counts["n"].to_numpy() * weight, minlength=len(blocks)) / there
-    return [float(f"{v:.5g}") if math.isfinite(v) else None for v in found.tolist()]
+    return [_short(v) if math.isfinite(v) else None for v in found.tolist()]
 
 
 def _bars(values: Floats, counts: Whole) -> tuple[float, float, list[int]]:

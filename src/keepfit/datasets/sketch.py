@@ -61,16 +61,17 @@ class Sketch(NamedTuple):
 
     def alone(self) -> Whole:
         """For each row of the counts whether no other block has such a text, or a number so high (1) or so low (-1)."""
-        counts, block = self.counts, self.counts["block"].to_numpy()
-        if counts["block"].n_unique() < 2:
-            return _zeros(len(block))
+        _, block = np.unique(self.counts["block"].to_numpy(), return_inverse=True)
+        made = _zeros(len(block))
+        if not len(block) or not block.max():
+            return made
         if self.text:
-            return counts.select(pl.col("block").len().over("key") == 1).to_series().cast(pl.Int64).to_numpy()
-        number, made = self.numbers(), _zeros(len(block))
+            return self.counts.select(pl.col("block").len().over("key") == 1).to_series().cast(pl.Int64).to_numpy()
         for side in (1, -1):
-            ends = pl.DataFrame({"block": block, "end": side * number}).group_by("block").max().sort("end")
-            (_, second), (first, _) = ends.row(-2), ends.row(-1)
-            made[(block == first) & (side * number > second)] = side
+            numbers = side * self.numbers()
+            ends = np.full(block.max() + 1, -np.inf)
+            np.maximum.at(ends, block, numbers)
+            made[(block == ends.argmax()) & (numbers > np.partition(ends, -2)[-2])] = side
         return made
 
     def totals(self) -> tuple[pl.Series, Whole]:

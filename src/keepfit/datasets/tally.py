@@ -9,6 +9,7 @@ from functools import reduce
 from typing import Literal, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from keepfit.datasets.sketch import (
@@ -233,15 +234,20 @@ def _sample(frame: pl.DataFrame, blocks: Blocks) -> tuple[pl.DataFrame, int]:
     if not usable.width:
         return pl.DataFrame(schema={_BLOCK: pl.Int64, _HASH: pl.UInt64}), 0
     hashes = usable.select(usable.columns[:: math.ceil(usable.width / HASHED)]).hash_rows()
-    thin = max(0, (frame.height // (2 * SAMPLE)).bit_length() - 1)
+    thin = _thin(hashes.to_numpy(), 0)
     kept = (hashes % (1 << thin) == 0).arg_true()
-    rows = usable[kept].with_columns(pl.Series(_BLOCK, blocks.names[blocks.of[kept]]), hashes[kept].alias(_HASH))
-    return _thinner(rows, thin)
+    return usable[kept].with_columns(pl.Series(_BLOCK, blocks.names[blocks.of[kept]]), hashes[kept].alias(_HASH)), thin
 
 
 def _thinner(rows: pl.DataFrame, thin: int) -> tuple[pl.DataFrame, int]:
-    rows = rows.filter(pl.col(_HASH) % (1 << thin) == 0)
-    while rows.height > SAMPLE and rows[_HASH].n_unique() > 1:
-        thin += 1
-        rows = rows.filter(pl.col(_HASH) % (1 << thin) == 0)
-    return rows, thin
+    thin = _thin(rows[_HASH].to_numpy(), thin)
+    return rows.filter(pl.col(_HASH) % (1 << thin) == 0), thin
+
+
+def _thin(hashes: npt.NDArray[np.uint64], least: int) -> int:
+    """The least number of last bits that few enough hashes have all zero; of many alike, none may be left."""
+    left = hashes[hashes % (1 << least) == 0]
+    while len(left) > SAMPLE and (left != left[0]).any():
+        least += 1
+        left = left[left % (1 << least) == 0]
+    return least
