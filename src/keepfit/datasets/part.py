@@ -135,16 +135,18 @@ def make_part(what: PartName, sketch: Sketch, moments: Moments | None = None) ->
     edges = [*values[starts].tolist(), float(np.nextafter(values[-1], math.inf))]
     inside = np.add.reduceat(counts, starts).tolist()
     if moments is None:
-        mean = float(values @ counts / counts.sum())
-        moments = Moments(int(counts.sum()), mean, float((values - mean) ** 2 @ counts))
+        finite = np.isfinite(values)
+        some, weight = values[finite], counts[finite]
+        mean = float(some @ weight / max(weight.sum(), 1))
+        moments = Moments(int(weight.sum()), mean, float((some - mean) ** 2 @ weight))
     return Part(
         what=what,
         counts=[0, *inside, 0],
         edges=edges,
         grain=sketch.grain,
         alone=_alone(sketch),
-        mean=moments.mean,
-        sd=moments.spread,
+        mean=moments.mean if moments.size else None,
+        sd=moments.spread if moments.size else None,
     )
 
 

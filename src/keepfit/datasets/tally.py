@@ -211,7 +211,7 @@ def _moments(frame: pl.DataFrame) -> dict[str, Moments]:
     numeric = [n for n, t in frame.schema.items() if t.is_numeric()]
     every = {n: pl.col(n).cast(pl.Float64) for n in numeric}
     found = _measured(frame, every)
-    odd = [n for n, m in found.items() if not math.isfinite(m.squares)]
+    odd = [n for n, m in found.items() if not math.isfinite(m.mean + m.squares)]
     return found | _measured(frame, {n: pl.when(every[n].is_finite()).then(every[n]) for n in odd})
 
 

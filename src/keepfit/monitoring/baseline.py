@@ -15,6 +15,8 @@ from keepfit.datasets.tally import SAMPLE
 
 LEAST_ROWS = 200
 LEAST_BLOCKS = 5
+FEW = 100
+"""Rows that correlations need at least."""
 WEIGHTS = {
     "missing": 0.2,
     "mean": 0.35,
@@ -86,11 +88,16 @@ class Baseline:
             sizes.append(np.full(len(gauge.names), float(counts.sum())))
         return np.concatenate(figures), np.concatenate(sizes)
 
+    def _stride(self, rows: int) -> int:
+        """One row in so many is looked at for correlations: as many as in the baseline, as neighbours may be alike."""
+        of_block = self.profile.rows / self.blocks / max(self._pairs[0][1].rows, 1.0)
+        return max(1, min(round(of_block), rows // FEW), math.ceil(rows / SAMPLE))
+
     def _together(self, rows: pl.DataFrame) -> tuple[Floats, float]:
         columns = [c for c in paired(self.profile.columns) if c.name != self.profile.time]
         if not self._pairs or any(c.name not in rows.columns for c in columns):
             return np.full(len(self._pairs), np.nan), 0.0
-        some = rows.gather_every(max(1, math.ceil(rows.height / SAMPLE)))
+        some = rows.gather_every(self._stride(rows.height))
         found, place = correlations(scored(some, columns)), {c.name: i for i, c in enumerate(columns)}
         known = {(t.first, t.second): math.atanh(max(-0.999, min(t.correlation, 0.999))) for t in self.profile.together}
         figures = [
