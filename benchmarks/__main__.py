@@ -15,7 +15,7 @@ def main() -> None:
     known = [
         m.name for m in pkgutil.iter_modules(benchmarks.__path__) if not m.name.startswith("_") and m.name != "timing"
     ]
-    for name in sys.argv[1:] or known:
+    for name in [w for w in sys.argv[1:] if not w.startswith("--")] or known:
         if name not in known:
             sys.exit(f"benchmarks: `{name}` is not one of {', '.join(known)}")
         print(f"== {name}")

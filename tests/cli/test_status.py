@@ -64,7 +64,6 @@ def test_it_says_which_version_a_window_was_of_and_when_the_next_is_watched() ->
         labelled=4,
         metrics={"auc": 0.75},
         recent=None,
-        drifted=[],
         symptoms=[],
     )
     assert told(seen, live(2), None).endswith("5 predictions, 4 labelled on 2024-06-02 12:00:00, of m@2  auc 0.7500")

@@ -12,15 +12,15 @@ from fake_engine import home_with, plan
 from keepfit.cli.runs.showing import as_csv, listed, value_of
 from keepfit.core.errors import UsageError
 from keepfit.home import Home
+from keepfit.pages.drawing import Line, bars, lines, parallel
+from keepfit.pages.page import html_diff, html_table, page
+from keepfit.pages.spark import spark
 from keepfit.runs.compare import compare
-from keepfit.runs.drawing import Line, bars, lines, parallel
 from keepfit.runs.execute import execute
 from keepfit.runs.log import Log
-from keepfit.runs.page import html_diff, html_table, page
 from keepfit.runs.report import report
 from keepfit.runs.run import Run
 from keepfit.runs.search import search
-from keepfit.runs.spark import spark
 
 
 def fit(parameters: dict[str, Any], log: Log) -> None:

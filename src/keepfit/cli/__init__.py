@@ -15,6 +15,7 @@ class Verb(NamedTuple):
 
 VERBS = {
     "init": Verb("make a project from a data file", "keepfit init churn.csv --label churned"),
+    "profile": Verb("what a table is like: columns, gaps, associations", "keepfit profile flights --html flights.html"),
     "status": Verb("what is in production, how it is doing, and what happens next", "keepfit status"),
     "data": Verb("versions of datasets, or of any files: add, status, diff, checkout, log", "keepfit data add"),
     "train": Verb("train on what is known now; known work is not done again", "keepfit train"),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 from keepfit.cli.report import Progress
+from keepfit.pages.spark import figure
 from keepfit.runs.hear import Said
-from keepfit.runs.spark import figure
 
 _PERIOD = 0.1
 """Seconds between changes of the line, as fast as eyes follow."""

@@ -15,8 +15,8 @@ from keepfit.core.errors import UsageError
 from keepfit.core.files import write_file
 from keepfit.models.model import ModelVersion
 from keepfit.models.study import Study, Trial
+from keepfit.pages.spark import figure, spark
 from keepfit.project import Project
-from keepfit.runs.spark import figure, spark
 
 _SHOWN = 10
 

@@ -45,7 +45,7 @@ def run(options: Namespace) -> Report:
 
 def _row(window: Window, metrics: tuple[str, ...]) -> tuple[str, ...]:
     figures = [f"{window.metrics[m]:.4f}" if m in window.metrics else "-" for m in metrics]
-    drifted = list(dict.fromkeys(d.column for d in window.drifted))
+    drifted = [moved.column for moved in window.drift.moved]
     more = f" +{len(drifted) - 3}" if len(drifted) > 3 else ""
     return (
         iso(window.start),

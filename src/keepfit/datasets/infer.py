@@ -71,6 +71,15 @@ def infer(path: Path, *, label: str | None = None) -> Inferred:
         raise told or DataError(f"`{path.name}` cannot be read: {first_line(problem)}", where=str(path)) from problem
 
 
+def typed(path: Path) -> tuple[pl.LazyFrame, dict[str, Column]]:
+    """The data at `path` in the types its values suggest, with these; raises as `infer` does."""
+    files = source_files(path)
+    frame = pl.concat([_scan(file) for file in files], how="vertical_relaxed")
+    types, _ = _types(frame, csv_files=files[0].suffix == ".csv")
+    columns = {n: Column(type=t) for n, t in types.items()}
+    return read_files(files, Dataset(name=path.name, source=str(path), columns=columns)), columns
+
+
 def source_files(path: Path) -> list[Path]:
     """The files that a path means: itself, the Parquet files below it, or what it matches as a glob; sorted."""
     if path.is_file():

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import msgspec
 import polars as pl
 
-from keepfit.datasets.profile import LEVELS, figure
+from keepfit.datasets.part import LEVELS
 
 MANY = 10_000
 """Text with more levels than this has no levels worth comparing."""
@@ -71,6 +71,14 @@ def _levels(sides: Sequence[pl.LazyFrame], texts: Sequence[str]) -> dict[str, li
                 top = levels.sort("n", column, descending=[True, False]).head(LEVELS)[column]
                 found.setdefault(column, {}).update(dict.fromkeys(top.to_list()))
     return {column: list(levels) for column, levels in found.items()}
+
+
+def figure(column: str, what: str, level: str | None) -> pl.Expr:
+    """One figure of a column: its mean, its share of missing values, or the share of one level."""
+    value = pl.col(column)
+    if level is not None:
+        return (value == level).mean()
+    return value.is_null().mean() if what == "missing" else value.cast(pl.Float64).mean()
 
 
 def _size(what: str, before: float | None, after: float | None, spread: float | None) -> float:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from keepfit.models.study import Study
-from keepfit.runs.drawing import Line, bars, lines, parallel
-from keepfit.runs.page import html_table, page
-from keepfit.runs.spark import figure
+from keepfit.pages.drawing import Line, bars, lines, parallel
+from keepfit.pages.page import html_table, page
+from keepfit.pages.spark import figure
 
 
 def study_page(name: str, study: Study, importance: dict[str, float]) -> str:

@@ -96,9 +96,9 @@ def train(folder: Path) -> None:
     (out / name).write_bytes(content)
     joined = _write_test(rows[test], tested, prediction, truth[test], out)
     _write_golden(joined, inputs[test], tested, predictor, out)
-    learnt = _asked(rows.head(cut), predict(model, _form(features.head(cut), pandas), spec.task), spec)
+    learnt = _asked(rows.head(cut), predict(model, _form(features.head(cut), pandas), spec.task), levels, spec)
     others, other_sides = _only(_unlabelled(every, rows[cut:], spec), every, every_side)
-    asked = pl.concat([learnt, _answered(others, other_sides, predictor, spec)])
+    asked = pl.concat([learnt, _answered(others, other_sides, predictor, levels, spec)])
     _write_baseline(asked, spec, out)
     (out / "contracts.json").write_bytes(msgspec.json.encode(kept))
 
@@ -276,27 +276,32 @@ def _unlabelled(every: pl.DataFrame, test: pl.DataFrame, spec: TrainSpec) -> pl.
 
 
 def _answered(
-    rows: pl.DataFrame, sides: dict[str, pl.DataFrame], predictor: Predictor, spec: TrainSpec
+    rows: pl.DataFrame,
+    sides: dict[str, pl.DataFrame],
+    predictor: Predictor,
+    levels: list[str] | None,
+    spec: TrainSpec,
 ) -> pl.DataFrame:
     """As `_asked`, for rows the model has not seen; none when the user's code fails on them: it would in production."""
     try:
         found = predictor.predict(rows.select(list(spec.main.inputs)), sides) if rows.height else np.empty(0)
     except UserCodeError:
         rows, found = rows.clear(), np.empty(0)
-    return _asked(rows, found, spec)
+    return _asked(rows, found, levels, spec)
 
 
-def _asked(rows: pl.DataFrame, prediction: Array, spec: TrainSpec) -> pl.DataFrame:
-    """Rows as they are asked, and, where it is one number, the answer."""
-    asked = rows.select(list(spec.main.inputs))
-    if spec.task == "multiclass":
-        return asked
-    return asked.with_columns(pl.Series("prediction", prediction, dtype=pl.Float64))
+def _asked(rows: pl.DataFrame, prediction: Array, levels: list[str] | None, spec: TrainSpec) -> pl.DataFrame:
+    """Rows as they are asked, the answer and, where it is known, the truth."""
+    if levels is None:
+        answer = pl.Series("prediction", prediction, dtype=pl.Float64)
+    else:
+        best = prediction.argmax(axis=1) if len(prediction) else []
+        answer = pl.Series("prediction", [levels[i] for i in best], dtype=pl.String)
+    return rows.select(*spec.main.inputs, spec.main.label or "").with_columns(answer)
 
 
 def _write_baseline(asked: pl.DataFrame, spec: TrainSpec, out: Path) -> None:
-    columns = [n for n in asked.columns if n != spec.main.event_time]
-    baseline = profile(asked, columns, blocks(asked, spec.main.event_time))
+    baseline = profile(asked, time=spec.main.event_time, filled_later=[spec.main.label or ""])
     (out / "baseline.json").write_bytes(msgspec.json.encode(baseline))
 
 

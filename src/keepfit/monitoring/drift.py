@@ -1,86 +1,154 @@
-"""Drift against the training profile, with a false-alarm budget for the whole monitor.
+"""Drift against the training profile, with a budget of false alarms for the whole monitor.
 
-Each figure of each column (mean, share missing, share of a level) varied from block to block
-in training: days are not alike. A new window is compared with that variation by the
-prediction interval of a new block (Student's t with B - 1 degrees of freedom), so that
-seasons within the training window do not alarm; dividing the budget by the number of figures
-(Bonferroni) keeps the chance of any alarm in a window at or below it. The t distribution is
-taken to the normal one by Wallace's approximation (Annals of Mathematical Statistics 30, 1959).
-
-A share is close to a normal distribution only when it is not rare. It must therefore also be out of
-reach of chance by the bound of Chernoff and Hoeffding (J. American Statistical Association 58, 1963),
-with 3 rows more or fewer in training than were seen: of what was never seen in n rows, no more is
-known than that its share is below 3/n (the rule of three; Hanley and Lippman-Hand, JAMA 249, 1983).
+Each window leaves its figures in its fact. An alarm is raised when the evidence that something has moved, summed over
+all windows in which it may have begun and over all figures with weights fixed beforehand (detector.py), reaches the
+budget: of 1 per 1000 windows, 1000. A column that was told is left out from then on, until its figure is back: the
+likelihood of its newest windows being as in training, against as far away as when it was told, is RETURNED times as
+large. Only the windows after that count for it.
 """
 
 from __future__ import annotations
 
+import base64
 import math
-from statistics import NormalDist
+from collections.abc import Sequence
+from datetime import datetime
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
-from keepfit.datasets.profile import Contrast, Profile, observed
+from keepfit.datasets.profile import Contrast
+from keepfit.datasets.sketch import Floats
+from keepfit.monitoring.baseline import LEAST_ROWS, Baseline
+from keepfit.monitoring.detector import HORIZON, evidence
+from keepfit.monitoring.moved import Moved, describe, key_of
 
-LEAST_ROWS = 200
-LEAST_BLOCKS = 5
-UNSEEN = 3
-"""Rows that training may have missed by chance."""
-_NORMAL = NormalDist()
-
-
-class Drifted(msgspec.Struct, frozen=True, kw_only=True):
-    """A figure that left the range its training blocks allow."""
-
-    column: str
-    what: str
-    expected: float
-    found: float
-    chance: float
-    """Of a figure this far out when nothing has changed, after allowing for all figures looked at."""
+RETURNED = 20.0
+FAR = 4.0
+"""As far as a figure is taken to have moved, at most, when it is asked whether it is back."""
+ALSO = 3
+Truths = npt.NDArray[np.bool_]
+_STEPS = 100
+_NONE = -32768
 
 
-def drift(rows: pl.DataFrame, baseline: Profile, budget: float) -> list[Drifted]:
-    """What has drifted, strongest evidence first; at most `budget` false alarms per window.
+class Drift(msgspec.Struct, frozen=True, kw_only=True):
+    """What a window says of drift, and all that the next one must know of it."""
 
-    Fewer than 200 rows, or a baseline of fewer than 5 blocks, are not judged: the answer is then empty.
+    rows: int = 0
+    """Rows that were judged; 0: too few, or nothing to hold them against."""
+    figures: str = ""
+    """The window's figures, packed."""
+    evidence: float | None = None
+    """That something not told yet has moved, as a power of ten; the alarm is at that of the budget."""
+    moved: list[Moved] = []
+    """Most evidence first."""
+
+
+class Past(msgspec.Struct, frozen=True, kw_only=True):
+    """A window that was watched before."""
+
+    start: datetime
+    drift: Drift
+
+
+def drift(rows: pl.DataFrame, start: datetime, baseline: Baseline, past: Sequence[Past], rate: float) -> Drift:
+    """What these rows and the windows before them (oldest first, same baseline) say; `rate`: false alarms per window.
+
+    Fewer than 200 rows, or a baseline of fewer than 5 blocks, are not judged; what was told stays as it was.
     """
-    if rows.height < LEAST_ROWS or baseline.blocks < LEAST_BLOCKS:
-        return []
-    looks = len(baseline.contrasts)
-    found = []
-    for contrast, value in zip(baseline.contrasts, observed(rows, baseline.contrasts), strict=True):
-        if math.isfinite(value):
-            chance = min(1.0, looks * _chance(contrast, value, rows.height, baseline))
-            if chance <= budget:
-                found.append((chance, -abs(value - contrast.mean), contrast, value))
-    return [
-        Drifted(column=c.column, what=c.what, expected=c.mean, found=value, chance=chance)
-        for chance, _, c, value in sorted(found, key=lambda f: f[:2])
-    ]
+    before = past[-1].drift.moved if past else []
+    if rows.height < LEAST_ROWS or not baseline.usable:
+        return Drift(moved=before)
+    judged = [p for p in past if p.drift.rows][-(HORIZON - 1) :]
+    packed = pack(baseline.measure(rows))
+    figures = np.stack([unpack(f) for f in (*(p.drift.figures for p in judged), packed)])
+    sizes = np.array([*(p.drift.rows for p in judged), rows.height], dtype=np.float64)
+    found = evidence(baseline, figures, sizes) + np.log(baseline.weights)
+    standing = [m for m in (_held(m, figures[-1], baseline) for m in before) if m.back < math.log(RETURNED)]
+    found[~_counted(baseline.contrasts, judged, before)] = -np.inf
+    total, limit = float(np.logaddexp.reduce(found, axis=None)), -math.log(rate)
+    told: list[Moved] = []
+    if total >= limit:
+        starts = [*(p.start for p in judged), start]
+        told = [
+            _told(rows, baseline, found, figures, starts, places, limit) for places in _alone(baseline, found, limit)
+        ]
+    return Drift(
+        rows=rows.height,
+        figures=packed,
+        evidence=round(total / math.log(10), 3) if math.isfinite(total) else None,
+        moved=sorted([*told, *standing], key=lambda m: -m.evidence),
+    )
 
 
-def _chance(contrast: Contrast, value: float, rows: int, baseline: Profile) -> float:
-    """Two-sided chance of a new block's figure this far from the mean of the training blocks."""
-    blocks = baseline.blocks
-    variance = contrast.spread**2 * (1 + 1 / blocks)
-    if contrast.what != "mean":  # a share: a window of few rows varies by itself
-        least = min(UNSEEN / baseline.rows, 0.5)
-        share = min(max(contrast.mean, least), 1 - least)
-        variance = max(variance, share * (1 - share) / rows)
-        by_luck = _tail(value, min(max(value, contrast.mean - least), contrast.mean + least), rows)
-    else:
-        by_luck = 0.0
-    if variance == 0:
-        return 1.0 if value == contrast.mean else 0.0
-    t, freedom = (value - contrast.mean) / math.sqrt(variance), blocks - 1
-    z = (8 * freedom + 1) / (8 * freedom + 3) * math.sqrt(freedom * math.log1p(t * t / freedom))
-    return max(2 * _NORMAL.cdf(-z), by_luck)
+def pack(figures: Floats) -> str:
+    """Figures as text, to two decimals; NaN stays."""
+    steps = np.clip(np.nan_to_num(figures, nan=_NONE / _STEPS) * _STEPS, _NONE, -_NONE - 1)
+    return base64.b64encode(np.round(steps).astype("<i2").tobytes()).decode()
 
 
-def _tail(value: float, share: float, rows: int) -> float:
-    """At most so large is the two-sided chance that a share of these rows is as far out as `value`."""
-    parts = ((value, share), (1 - value, 1 - share))
-    apart = sum(p * math.log(p / q) for p, q in parts if p > 0)
-    return min(1.0, 2 * math.exp(-rows * apart))
+def unpack(text: str) -> Floats:
+    """What was packed."""
+    steps = np.frombuffer(base64.b64decode(text), dtype="<i2").astype(np.float64)
+    return np.where(steps == _NONE, np.nan, steps / _STEPS)
+
+
+def _held(moved: Moved, now: Floats, baseline: Baseline) -> Moved:
+    """A column that was told, after one more window."""
+    value, size = float(now[moved.figure]), max(-FAR, min(moved.size, FAR))
+    if not math.isfinite(value):
+        return moved
+    nearer = (size * size / 2 - value * size) / float(baseline.variance[moved.figure])
+    return msgspec.structs.replace(moved, back=max(0.0, round(moved.back + nearer, 3)))
+
+
+def _counted(contrasts: Sequence[Contrast], judged: Sequence[Past], before: Sequence[Moved]) -> Truths:
+    """Which windows (rows, this one last) count for which figures: those after the newest with the column told."""
+    last = {m.column: i for i, p in enumerate(judged) for m in p.drift.moved} | {m.column: len(judged) for m in before}
+    counted: Truths = np.arange(len(judged) + 1)[:, None] > np.array([last.get(key_of(c), -1) for c in contrasts])
+    return counted
+
+
+def _alone(baseline: Baseline, found: Floats, limit: float) -> list[list[int]]:
+    """The figures of each column that would have raised an alarm if there were no others, and of the foremost."""
+    own: dict[str, list[int]] = {}
+    for i, contrast in enumerate(baseline.contrasts):
+        own.setdefault(key_of(contrast), []).append(i)
+    total = {key: float(np.logaddexp.reduce(found[:, places], axis=None)) for key, places in own.items()}
+    ranked = sorted(own, key=lambda key: -total[key])
+    alone = [k for k in ranked if total[k] - math.log(baseline.weights[own[k]].sum()) >= limit]
+    return [own[key] for key in alone or ranked[:1]]
+
+
+def _told(
+    rows: pl.DataFrame,
+    baseline: Baseline,
+    found: Floats,
+    figures: Floats,
+    starts: Sequence[datetime],
+    places: Sequence[int],
+    limit: float,
+) -> Moved:
+    """The alarm of one column, whose figures are at these places."""
+    by_figure = {i: float(np.logaddexp.reduce(found[:, i])) for i in places}
+    best, *others = sorted(places, key=lambda i: -by_figure[i])
+    begun = int(np.argmax(found[:, best]))
+    contrast = baseline.contrasts[best]
+    described = describe(rows, baseline, contrast)
+    return Moved(
+        column=key_of(contrast),
+        what=contrast.what,
+        told_by=described.told_by,
+        before=described.before,
+        after=described.after,
+        since=starts[begun],
+        told=starts[-1],
+        evidence=round(float(np.logaddexp.reduce(list(by_figure.values()))) / math.log(10), 2),
+        also=[baseline.contrasts[i].what for i in others if by_figure[i] >= limit][:ALSO],
+        cells=described.cells,
+        figure=best,
+        size=round(float(np.nanmean(figures[begun:, best])), 2),
+    )

@@ -17,7 +17,9 @@ from keepfit.home import Home
 from keepfit.ledger import Fact, Point, Query, fact
 from keepfit.models.model import find_model, spec_of, summary_of
 from keepfit.models.task import Task
-from keepfit.monitoring.drift import Drifted, drift
+from keepfit.monitoring.baseline import Baseline
+from keepfit.monitoring.detector import HORIZON
+from keepfit.monitoring.drift import Drift, Past, drift
 from keepfit.monitoring.performance import Performance, performance, window_metrics
 from keepfit.monitoring.settings import WatchSettings
 from keepfit.monitoring.symptom import Symptom
@@ -43,7 +45,7 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     labelled: int
     metrics: dict[str, float]
     recent: Performance | None
-    drifted: list[Drifted]
+    drift: Drift = Drift()
     symptoms: list[Symptom]
 
 
@@ -104,8 +106,16 @@ def watch(
     ).with_columns(window=(pl.col("event_time") - naive(start)).dt.total_microseconds() // _micros(settings.width))
     interval = model.interval
     recent = performance(known, task, levels, (interval[0], interval[1]) if interval else None)
-    baseline = msgspec.json.decode(read(home.objects, run.outputs["baseline.json"]), type=Profile)
-    drifted = drift(inputs_of(now, spec_of(run).main, "prediction"), baseline, settings.alarm_rate)
+    main = spec_of(run).main
+    asked = inputs_of(now, main, "prediction").with_columns(now["label"].alias(main.label or "label"))
+    past = [w for w in list_windows(home, name, limit=HORIZON) if w.release == live.id and w.start < start]
+    drifted = drift(
+        asked,
+        start,
+        Baseline(msgspec.json.decode(read(home.objects, run.outputs["baseline.json"]), type=Profile)),
+        [Past(start=w.start, drift=w.drift) for w in reversed(past)],
+        settings.alarm_rate,
+    )
     found = Window(
         id="",
         start=start,
@@ -115,7 +125,7 @@ def watch(
         labelled=int(now["label"].is_not_null().sum()),
         metrics=window_metrics(now.filter(pl.col("label").is_not_null()), task, levels),
         recent=recent,
-        drifted=drifted,
+        drift=drifted,
         symptoms=[*_performance(recent, live), *_drift(drifted), *freshness(home, datasets)],
     )
     return _record(home, name, found)
@@ -182,20 +192,17 @@ def _performance(recent: Performance, live: Release) -> list[Symptom]:
     ]
 
 
-def _drift(drifted: Sequence[Drifted]) -> list[Symptom]:
-    columns: dict[str, Drifted] = {}
-    for one in drifted:
-        columns.setdefault(one.column, one)
+def _drift(found: Drift) -> list[Symptom]:
     return [
         Symptom(
             kind="drift",
-            place=column,
+            place=moved.column,
             severity="digest",
-            text=f"{worst.what} of `{column}` is {worst.found:.4g}, in training {worst.expected:.4g}",
-            evidence=msgspec.to_builtins(worst),
+            text=str(moved),
+            evidence=msgspec.to_builtins(moved),
             hint="keepfit watch",
         )
-        for column, worst in columns.items()
+        for moved in found.moved
     ]
 
 

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 
 from keepfit.core.clocks import iso
 from keepfit.home import Home
+from keepfit.pages.drawing import Line, lines, parallel
+from keepfit.pages.page import html_diff, html_list, html_table, page
+from keepfit.pages.spark import figure
 from keepfit.runs.compare import Comparison, Row
-from keepfit.runs.drawing import Line, lines, parallel
-from keepfit.runs.page import html_diff, html_list, html_table, page
 from keepfit.runs.run import Run
 from keepfit.runs.search import curve
-from keepfit.runs.spark import figure
 
 _CURVES = 24
 """Metrics whose curves are drawn."""

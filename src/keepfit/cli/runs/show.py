@@ -9,8 +9,8 @@ from keepfit.cli.report import Report
 from keepfit.cli.runs.showing import block, find, value_of
 from keepfit.core.clocks import iso
 from keepfit.core.digests import short
+from keepfit.pages.spark import figure, spark
 from keepfit.runs.search import curve
-from keepfit.runs.spark import figure, spark
 
 
 def arguments(parser: ArgumentParser) -> None:

@@ -15,10 +15,10 @@ from keepfit.core.digests import digest_value, short
 from keepfit.home import Home
 from keepfit.models.spec import VALIDATION
 from keepfit.models.task import ALL_METRICS
+from keepfit.pages.spark import figure
 from keepfit.runs.compare import Comparison
 from keepfit.runs.report import with_difference
 from keepfit.runs.run import Run, find_run
-from keepfit.runs.spark import figure
 
 _METRICS, _PARAMETERS = 4, 4
 """Columns that a list shows of each; --csv and --json show all."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from html import escape
 from typing import NamedTuple
 
-from keepfit.runs.spark import figure
+from keepfit.pages.spark import figure
 
 WIDTH, HEIGHT = 680, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 16, 26, 34
@@ -79,6 +79,39 @@ def bars(values: Mapping[str, float]) -> str:
         marks.append(_text(172, y + 12, name[:26], "end", "name"))
         marks.append(_text(188 + length, y + 12, figure(value), "start"))
     return _svg(marks, height)
+
+
+def histogram(low: float, high: float, counts: Sequence[int], *, x: str) -> str:
+    """Counts in equal steps from `low` to `high`."""
+    across, up = _Scale(low, high, _LEFT, WIDTH - _RIGHT), _Scale(0, max([*counts, 1]), HEIGHT - _BOTTOM, _TOP)
+    width = (WIDTH - _RIGHT - _LEFT) / max(1, len(counts))
+    marks = [*_frame(across, up, x, "rows")]
+    for i, count in enumerate(counts):
+        top = up(count)
+        marks.append(
+            f'<rect class="bar" x="{_LEFT + i * width + 0.5:.1f}" y="{top:.1f}" width="{max(width - 1, 0.5):.1f}" '
+            f'height="{HEIGHT - _BOTTOM - top:.1f}"/>'
+        )
+    return _svg(marks)
+
+
+def squares(names: Sequence[str], value: Callable[[str, str], float | None]) -> str:
+    """One square per pair of names, the stronger the nearer to 1 or -1 its value; -1 in the second colour."""
+    side = min(28.0, (WIDTH - 180) / max(1, len(names)))
+    marks = []
+    for i, row in enumerate(names):
+        y = 8 + i * side
+        marks.append(_text(172, y + side * 0.7, row[:26], "end", "name"))
+        for j, column in enumerate(names[:i]):
+            if (found := value(row, column)) is None:
+                continue
+            colour = "var(--c0)" if found >= 0 else "var(--c1)"
+            told = escape(f"{row}, {column}: {found:+.3f}")
+            marks.append(
+                f'<rect x="{180 + j * side:.1f}" y="{y:.1f}" width="{side - 1:.1f}" height="{side - 1:.1f}" '
+                f'style="fill:{colour};opacity:{max(0.04, abs(found)):.2f}"><title>{told}</title></rect>'
+            )
+    return _svg(marks, round(16 + len(names) * side))
 
 
 class _Axis:
