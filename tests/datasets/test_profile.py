@@ -37,7 +37,7 @@ def same(first: Tally, second: Tally) -> None:
         for part, sketch in one.sketches.items():
             equal(sketch, two.sketches[part])
         for mine, other in zip(one.moments, two.moments, strict=True):
-            assert mine == pytest.approx(other, rel=1e-9, abs=1e-6)
+            assert mine == pytest.approx(other, rel=1e-6, abs=1e-6)  # times lie far from zero, and close together
     assert first.sample.sort("keepfit hash").equals(second.sample.sort("keepfit hash"))
 
 
