@@ -14,6 +14,7 @@ import keepfit as package
 from keepfit.project import load_project
 from keepfit.serving.endpoint import call
 from keepfit.serving.gateway import start
+from keepfit.serving.log import read_log
 
 ASKED = 50
 
@@ -52,5 +53,7 @@ def test_every_way_gives_the_same_bits(project: Path, tmp_path: Path) -> None:
         keepfit("predict", "--batch", str(tmp_path / name), str(tmp_path / "out.parquet"), cwd=project)
         assert pl.read_parquet(tmp_path / "out.parquet")["prediction"].to_list() == inside
 
+    logged = read_log(project / ".keepfit" / "serving" / "log").filter(route="batch")
+    assert logged.height == 2 * ASKED and logged["keepfit joined weather"].struct.field("wind").null_count() == 0
     chain = keepfit("why", str(tmp_path / "out.parquet"), cwd=project)
     assert all(word in chain for word in ("batch-", "parcel@1", "parcels.py"))

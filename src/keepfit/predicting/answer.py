@@ -17,7 +17,7 @@ from keepfit.predicting.model import Model
 from keepfit.predicting.packaged import Packaged
 from keepfit.predicting.parts import Part
 from keepfit.predicting.sieve import Sieve
-from keepfit.serving.log import OWN, input_column, plausible
+from keepfit.serving.log import OWN, input_column, plausible, side_column
 from keepfit.serving.problems import ROW_PROBLEMS, Problem
 from keepfit.serving.records import Records
 from keepfit.serving.scorer import score
@@ -57,25 +57,32 @@ class Answerer:
         if bad and self._strict:
             raise _broken(bad, part)
         at = others(bad, raw.height)
-        values, failed = self._predict(typed if not bad else typed[at], part)
+        good = typed[at] if bad else typed
+        joined = self._joined(good)
+        values, failed = self._predict(good, joined, part)
         if failed:
             bad |= {int(at[row]): problem for row, problem in failed.items()}
-            values, at = np.delete(values, list(failed), axis=0), np.delete(at, list(failed))
+            kept = others(failed, good.height)
+            values, at, good = values[kept], at[kept], good[kept]
+            joined = {name: rows[kept] for name, rows in joined.items()}
         first = (self._began << 16) + part.first
         ids = [f"p-{first + row:016x}{self._suffix}" for row in at.tolist()]
         rows = pl.DataFrame({"id": ids}, schema={"id": pl.String})
         if self._logged:
-            rows = rows.hstack(self._told_of(typed if not bad else typed[at]))
+            rows = rows.hstack(self._told_of(good))
+            rows = rows.hstack([side.to_struct(side_column(name)) for name, side in joined.items()])
         return Answers(rows.hstack(self._columns(values)), _reasons(bad))
 
-    def _predict(self, rows: pl.DataFrame, part: Part) -> tuple[Array, dict[int, Problem]]:
+    def _predict(
+        self, rows: pl.DataFrame, joined: Mapping[str, pl.DataFrame], part: Part
+    ) -> tuple[Array, dict[int, Problem]]:
         """The model's answers, and which of these rows it has none for."""
         levels = self._manifest.levels
         shape = (0,) if levels is None else (0, len(levels))
         if not rows.height:
             return np.empty(shape), {}
         try:
-            found = self._asked(rows)
+            found = self._asked(rows, joined)
             finite = np.isfinite(found).reshape(len(found), -1).all(axis=1)
             if finite.all():
                 return found, {}
@@ -84,17 +91,19 @@ class Answerer:
         except UserCodeError:
             if self._strict:
                 raise
-        values, failed = score(self._asked, rows, SECONDS)
+        values, failed = score(lambda some: self._asked(some, self._joined(some)), rows, SECONDS)
         nothing: Any = 0.0 if levels is None else [0.0] * len(levels)
         known = {row: ROW_PROBLEMS[number] for row, number in failed.items()}
         return np.array([nothing if v is None else v for v in values]), known
 
-    def _asked(self, rows: pl.DataFrame) -> Array:
+    def _joined(self, rows: pl.DataFrame) -> dict[str, pl.DataFrame]:
+        time = self._manifest.event_time
+        return {s.name: align(rows, time, s, self._sides[s.name]) for s in self._manifest.sides}
+
+    def _asked(self, rows: pl.DataFrame, joined: Mapping[str, pl.DataFrame]) -> Array:
         if self._model is None:
             self._model = Model(self._found.folder, self._manifest, Records(self._found.folder / "none"))
-        time = self._manifest.event_time
-        sides = {s.name: align(rows, time, s, self._sides[s.name]) for s in self._manifest.sides}
-        return self._model.predict_joined(rows, sides)
+        return self._model.predict_joined(rows, joined)
 
     def _columns(self, values: Array) -> pl.DataFrame:
         levels = self._manifest.levels
