@@ -17,8 +17,7 @@ from serving_kit import ask, log_folder, open_home, package, release, until
 from keepfit.home import Home
 from keepfit.serving.gateway import Running
 from keepfit.serving.log import read_log
-from keepfit.testing.disks import fill, read_only, small_disk
-from keepfit.testing.faults import disk
+from keepfit.testing.disks import disk, fill, read_only, small_disk
 
 FAKETIME = Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")
 
