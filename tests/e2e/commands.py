@@ -57,7 +57,7 @@ def running(command: Sequence[str], folder: Path) -> Iterator[Callable[[str, Any
         gateway.wait()
 
 
-def ask(folder: Path, path: str, body: Any, *, patience: float = 60) -> Any:
+def ask(folder: Path, path: str, body: Any, *, patience: float = 180) -> Any:
     """What the project's gateway answers, once it is up."""
     place = folder / ".keepfit" / "serving" / "endpoint.json"
     deadline = time.monotonic() + patience
@@ -188,6 +188,7 @@ def prepare(stage: Callable[[Path], None], root: Path) -> Path:
     with locked(root / f"{stage.__name__}.lock"):
         if not made.exists():
             part = root / f"{stage.__name__}.part"
+            shutil.rmtree(part, ignore_errors=True)
             if before := BEFORE.get(stage):
                 shutil.copytree(prepare(before, root), part)
             else:

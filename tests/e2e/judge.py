@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import small_project
+
 from keepfit.core.digests import digest_file
 from keepfit.core.files import is_part
 from keepfit.engines import Here
@@ -72,10 +74,10 @@ def _project(home: Home, found: State) -> None:
             pushed = verify(home, remote.objects, extra=segments) if seen.entries else None
             remote.unseen(seen)
         if pushed:
-            found.wrong.update(f"remote: {fault.state} {fault.digest}" for fault in pushed.faults)
+            found.wrong.update(f"remote: not whole: {fault.digest}" for fault in pushed.faults)
     if told.ledger:
         found.wrong.add(f"{name}: {told.ledger}")
-    found.wrong.update(f"{name}: {fault.state} {fault.digest}" for fault in told.faults)
+    found.wrong.update(f"{name}: not whole: {fault.digest}" for fault in told.faults)
 
 
 def _files(place: Path) -> Iterator[tuple[str, str]]:
@@ -92,6 +94,8 @@ def is_whole(path: Path) -> bool:
         return zipfile.ZipFile(io.BytesIO(content)).testzip() is None
     if path.suffix == ".html":
         return content.rstrip().endswith(b"</html>")
+    if path.suffix == ".csv":
+        return content.count(b"\n") == small_project.DAYS * small_project.A_DAY + 1
     return path.suffix == ".json" and bool(json.loads(content))
 
 

@@ -13,6 +13,7 @@ import polars as pl
 from keepfit.core.digests import digest_bytes, digest_file
 from keepfit.core.errors import DataError, Refused, StoreError
 from keepfit.core.files import locked, make_folder, move_files, write_file
+from keepfit.datasets.refusal import refusals
 from keepfit.home import Home
 from keepfit.ledger import Fact, fact
 from keepfit.ledger.fact import fact_id
@@ -124,8 +125,8 @@ class _Batch:
         else:
             found = self._answerer.answer(raw, typed, part)
             if found.refused.height:
-                write_file(bad, found.refused.write_parquet)
-            write_file(place, lambda file: found.rows.write_parquet(file, compression="zstd", compression_level=1))
+                write_file(bad, lambda file: _write_rows(found.refused, file))
+            write_file(place, lambda file: _write_rows(found.rows, file))
         self._refused += found.refused.height
         return self._beside(raw.with_columns(typed), found)
 
@@ -260,6 +261,11 @@ def _begun(work: Path, key: str, out: Path, before: Fact | None, note: Told) -> 
     job = Job(key=key, out=place, began=before.body["began"] if before else now())
     write_file(work / "job.json", msgspec.json.encode(job))
     return job
+
+
+def _write_rows(rows: pl.DataFrame, file: IO[bytes]) -> None:
+    with refusals():
+        rows.write_parquet(file, compression="zstd", compression_level=1)
 
 
 def _job(work: Path) -> Job | None:

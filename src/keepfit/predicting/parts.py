@@ -13,6 +13,7 @@ from keepfit.core.files import write_file
 from keepfit.datasets.dataset import Dataset
 from keepfit.datasets.delimited import scan_delimited, short_line
 from keepfit.datasets.read import broken, first_line, reading
+from keepfit.datasets.refusal import refusals
 from keepfit.predicting.job import Input, Told
 
 BYTES = 32_000_000
@@ -90,7 +91,8 @@ def _stage(path: Path, target: IO[bytes]) -> None:
     scan = scan_delimited(path, infer_schema=False)
     try:
         names = scan.collect_schema().names()
-        scan.sink_parquet(target)
+        with refusals():
+            scan.sink_parquet(target)
         target.flush()
         last = pl.scan_parquet(target.name, glob=False).select(pl.col(names[-1]).null_count())
         if len(names) > 1 and last.collect().item() and (short := short_line(path, len(names))):

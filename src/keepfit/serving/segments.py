@@ -15,11 +15,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import polars as pl
 
 from keepfit.core.files import write_file
+from keepfit.datasets.refusal import refusals
 
 SMALL = 8_000_000
 """Bytes below which a segment may be merged with its neighbours."""
@@ -60,10 +61,12 @@ def _served(folder: Path) -> list[Segment]:
 def write_segment(folder: Path, rows: pl.DataFrame, first: str, last: str) -> None:
     """Put rows in place durably as the segment of these journals; raises StoreError."""
     times = rows["event_time"]
-    write_file(
-        folder / segment_name(times.min(), times.max(), first, last),
-        lambda file: rows.write_parquet(file, compression="zstd", statistics=True),
-    )
+
+    def write(file: IO[bytes]) -> None:
+        with refusals():
+            rows.write_parquet(file, compression="zstd", statistics=True)
+
+    write_file(folder / segment_name(times.min(), times.max(), first, last), write)
 
 
 def segment_name(since: object, until: object, first: str, last: str) -> str:

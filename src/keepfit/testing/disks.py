@@ -13,6 +13,7 @@ import os
 import shutil
 import struct
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -72,7 +73,10 @@ class Disk:
 
     def restart(self) -> None:
         """Mount what is on the disk again, as after a crash."""
-        subprocess.run(["umount", str(self.folder)], check=True)
+        deadline = time.monotonic() + 10
+        while subprocess.run(["umount", str(self.folder)], check=False, capture_output=True).returncode:
+            assert time.monotonic() < deadline, f"{self.folder} is still in use"
+            time.sleep(0.05)  # a process that has just died lets go of its files
         self.mount()
 
     def mount(self) -> None:

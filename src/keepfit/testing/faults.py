@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -24,6 +25,8 @@ ENOSPC: a write is cut short, and from then on nothing that takes room succeeds.
 
 _PATIENCE = 120.0
 """Seconds without a call after which a command is taken to hang."""
+_LONGEST = 600.0
+"""Seconds that a command may take."""
 
 
 class Change(NamedTuple):
@@ -51,7 +54,6 @@ def strike(
     at: int = 0,
     cwd: Path,
     below: Path | None = None,
-    patience: float = _PATIENCE,
 ) -> Struck:
     """Run a command whose `at`-th change of what lies `below` (default: `cwd`) meets a fault.
 
@@ -74,9 +76,12 @@ def strike(
             )
         _, (listener, *_), _, _ = socket.recv_fds(ours, 1, 1)
         striker = _Striker(fault, at, process, f"{below or cwd}/")
+        end = time.monotonic() + _LONGEST
         try:
-            for call in trap.calls(listener, patience=patience):
+            for call in trap.calls(listener, patience=_PATIENCE):
                 striker.meet(call)
+                if time.monotonic() > end:
+                    raise TimeoutError(f"not done after {_LONGEST:.0f} s")
         except TimeoutError as problem:
             raise AssertionError(f"{' '.join(command)}: {problem}") from None
         finally:
