@@ -40,6 +40,16 @@ class Connection:
         self.question = -1
         """Which it is; -1 when none is."""
 
+    @property
+    def closed(self) -> bool:
+        """Whether the other side closed it while it was idle: clients that keep connections look before they send."""
+        try:
+            return not self.socket.recv(1, socket.MSG_PEEK)
+        except (BlockingIOError, InterruptedError):
+            return False
+        except OSError:
+            return True
+
     def send(self, request: bytes) -> bool:
         """Send as much as the socket takes; whether something is left, to be sent by `flush` once it takes more."""
         self._out = request

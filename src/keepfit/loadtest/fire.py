@@ -143,6 +143,8 @@ class _Generator:
         self._send_when_free(due)
 
     def _send_when_free(self, due: float) -> None:
+        while self._idle and self._idle[0].closed:
+            self._drop(self._idle[0])
         if self._idle:
             connection = self._idle.popleft()  # those idle for longest first, so that none is forgotten
         elif len(self._open) < self._load.connections:

@@ -29,6 +29,8 @@ LINGERING = 2.0
 """Seconds in which a client may read the last answer; a socket closed before takes the answer away from it."""
 DRAINING = 0.25
 """Seconds idle connections are kept when the server stops: what comes on them is answered, and its client told."""
+SETTLING = 0.05
+"""Seconds until connections that were accepted just before the end are known."""
 ENDING = 60.0
 """Seconds a server that stops waits for answers."""
 LOOKING = 0.25
@@ -55,10 +57,10 @@ class HttpServer:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._stopping.wait(), LOOKING)
             server.close()
-            for connection in self._connections:
-                connection.last = True
-            end = time.monotonic() + ENDING
-            while self._connections and time.monotonic() < end:
+            begun = time.monotonic()
+            while (waited := time.monotonic() - begun) < SETTLING or (self._connections and waited < ENDING):
+                for connection in self._connections:
+                    connection.last = True
                 self._look(DRAINING)
                 await asyncio.sleep(0.01)
         finally:
