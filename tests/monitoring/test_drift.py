@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import polars as pl
@@ -12,8 +15,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from keepfit.datasets.profile import profile
+from keepfit.home import Home
 from keepfit.monitoring.baseline import Baseline
 from keepfit.monitoring.drift import Drift, Past, drift, pack, unpack
+from keepfit.monitoring.watch import _baseline
+from keepfit.objects.folder import Folder
+from keepfit.runs.run import Run
 
 COLUMNS = 8
 START = datetime(2024, 3, 1)
@@ -193,3 +200,12 @@ def test_few_rows_are_not_judged_and_what_was_told_stays() -> None:
 def test_a_column_that_is_gone_is_nothing_to_compare() -> None:
     random = np.random.default_rng(14)
     assert not follow([], table(random, 500).drop("n3"), _known(8)).moved
+
+
+def test_a_baseline_of_an_early_version_is_held_against_nothing(tmp_path: Path) -> None:
+    objects = Folder(tmp_path / "objects")
+    digest = objects.put(b'{"blocks": 31, "columns": {"x": {"mean": 1.0}}}')
+    home = cast(Home, SimpleNamespace(objects=objects))
+    run = cast(Run, SimpleNamespace(outputs={"baseline.json": digest}))
+    found = drift(pl.DataFrame({"x": [0.0] * 1000}), START, _baseline(home, run), [], 0.001)
+    assert (found.rows, found.moved) == (0, [])

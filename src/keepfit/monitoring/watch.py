@@ -25,7 +25,7 @@ from keepfit.monitoring.settings import WatchSettings
 from keepfit.monitoring.symptom import Symptom
 from keepfit.objects import read
 from keepfit.releases.release import Release
-from keepfit.runs.run import find_run
+from keepfit.runs.run import Run, find_run
 from keepfit.serving.journal import journals
 from keepfit.serving.log import input_column, windows_of
 from keepfit.serving.truth import labelled
@@ -112,7 +112,7 @@ def watch(
     drifted = drift(
         asked,
         start,
-        Baseline(msgspec.json.decode(read(home.objects, run.outputs["baseline.json"]), type=Profile)),
+        _baseline(home, run),
         [Past(start=w.start, drift=w.drift) for w in reversed(past)],
         settings.alarm_rate,
     )
@@ -129,6 +129,17 @@ def watch(
         symptoms=[*_performance(recent, live), *_drift(drifted), *freshness(home, datasets)],
     )
     return _record(home, name, found)
+
+
+_NOTHING = Profile(rows=0, time=None, blocks=[], block_rows=[], columns=[], contrasts=[], together=[])
+
+
+def _baseline(home: Home, run: Run) -> Baseline:
+    """What training looked like; a profile in an early version's form says nothing, and nothing is held against it."""
+    try:
+        return Baseline(msgspec.json.decode(read(home.objects, run.outputs["baseline.json"]), type=Profile))
+    except msgspec.ValidationError:
+        return Baseline(_NOTHING)
 
 
 def inputs_of(rows: pl.DataFrame, main: Dataset, *more: str) -> pl.DataFrame:
