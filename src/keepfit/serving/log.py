@@ -105,6 +105,8 @@ class _Writer:
 
     def drain(self, seconds: float) -> bool:
         """Whether all that was put has been written, after waiting for so long at most."""
+        if self._put == self._written:
+            return True
         done = threading.Event()
         self._queue.put((None, done))
         return done.wait(seconds)
