@@ -53,7 +53,7 @@ def test_what_was_acknowledged_survives_a_power_cut(kind: str, tmp_path: Path) -
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["add", "train", "push", "retrain"])
+@pytest.mark.parametrize("name", ["add", "train", "push"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_command_whose_power_failed_can_be_run_again(kind: str, name: str, tmp_path: Path) -> None:
     command = next(c for c in COMMANDS if c.name == name)

@@ -23,7 +23,7 @@ from keepfit.testing.disks import small_disk
 from keepfit.testing.faults import FAULTS, Change, Struck, strike
 from keepfit.testing.trap import GROWS, WRITES
 
-SECONDS = 10.0
+SECONDS = 8.0
 """That the strikes at one command may take, by default."""
 DURABLE = {"fsync", "fdatasync", "rename", "link", "unlink", "syncfs"}
 """The calls at which most can go wrong."""

@@ -471,7 +471,7 @@ objects.delete(objects.put(large))
 @pytest.mark.parametrize("fault", FAULTS)
 def test_struck_at_any_write_and_run_again_it_ends_the_same(fault: str, tmp_path: Path) -> None:
     command, last = [sys.executable, "-c", PUT_ALL], set[str]()
-    for at in range(1, 440, 8):
+    for at in range(1, 440, 16):
         folder = tmp_path / str(at)
         folder.mkdir()
         struck = strike(command, fault, at=at, cwd=folder)
