@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from keepfit.core.digests import digest_bytes
 from keepfit.core.errors import DamagedObject
+from keepfit.core.sqlite import Database
 from keepfit.objects import is_whole, read
 from keepfit.objects.folder import Folder
 from keepfit.objects.index import Index
@@ -249,3 +250,18 @@ def make_early(folder: Path, objects: Folder) -> None:
                     early.write_bytes(content.replace(b"kfo1", b"????"))
                 connection.execute("UPDATE source SET name = ? WHERE name = ?", (early.name, name))
     connection.close()
+
+
+def test_a_store_that_others_begin_at_this_moment_is_not_taken_for_one_without_its_index(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, size = Folder(folder), Database.size
+
+    def others_first(database: Database) -> int:
+        monkeypatch.setattr(Database, "size", size)
+        found = database.size()
+        begun.put(b"theirs")
+        return found
+
+    monkeypatch.setattr(Database, "size", others_first)
+    assert not Folder(folder).has(digest_bytes(b"none"))

@@ -315,7 +315,8 @@ class Index:
     def _is_there(self) -> bool:
         """Whether anything has been written; DamagedObject when only the database of it is gone."""
         if not self._database.size():
-            if any(self._layout.packs.glob("[!.]*")):
+            packs = any(self._layout.packs.glob("[!.]*"))
+            if packs and not self._database.size():  # looked at again: another may have made both meanwhile
                 message = f"the index of the store of objects, `{self.path.name}`, is lost; its packs are there"
                 raise DamagedObject(message, where=str(self._layout.path), hint=_MEND)
             return False
