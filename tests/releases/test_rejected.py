@@ -63,3 +63,13 @@ def test_who_stands_in_was_never_taken_back(home: Home) -> None:
     assert isinstance(back, Release)
     assert (back.version, back.previous) == (2, kept[0].id), "not the version that was just taken back"
     assert release(home, 4).previous == back.id
+
+
+def test_going_back_to_a_version_can_be_said_again(home: Home) -> None:
+    for version in (1, 2, 3):
+        release(home, version)
+    assert [rollback(home, "m", reason="no", to=1).version for _ in range(2)] == [1, 1]
+    assert list(rejected(home, "m")) == ["model-3"]
+    with pytest.raises(NotFound, match="no version 3 that was live"):
+        rollback(home, "m", reason="no", to=3)
+    assert versions(home) == 1

@@ -133,15 +133,18 @@ def earlier(home: Home, name: str) -> list[Release]:
     return [r for r in list_releases(home, name) if r.model not in barred]
 
 
-def take_back(home: Home, live: Release, *, reason: str) -> Release:
-    """The newest of the earlier releases in place of `live`.
+def take_back(home: Home, live: Release, *, reason: str, to: int | None = None) -> Release:
+    """The newest of the earlier releases, or that of the version `to`, in place of `live`.
 
     Raises NotFound when there is none, and Refused when another has taken its place already.
     """
     good = earlier(home, live.model_name)
-    if not good:
-        raise NotFound(f"`{live.model_name}` has no earlier release to go back to", hint="keepfit status")
-    back = good[0]
+    back = next((r for r in good if to in (None, r.version)), None)
+    if back is None:
+        told = (
+            "no earlier release to go back to" if to is None else f"no version {to} that was live and is still trusted"
+        )
+        raise NotFound(f"`{live.model_name}` has {told}", hint="keepfit releases")
     previous = next((r for r in good if r.model != back.model), None)
     refs = {"package": back.package, "model": back.model, "rejected": live.model}
     refs |= {"previous": previous.id} if previous else {}
